@@ -1,0 +1,38 @@
+# Every target makes what it needs; the first one used builds the environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PORT ?= 1053
+
+.PHONY: help run test check format bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("dnsserver needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(READY)  ## serve the user guide's example on 127.0.0.1, no cluster needed
+	@echo "try: dig @127.0.0.1 -p $(PORT) myvmi.mysubdomain.default.svc.cluster.local"
+	@exec $(BIN)/dnsserver -conf examples/Corefile -p $(PORT)
+
+test: $(READY)  ## the whole test suite
+	$(BIN)/python -m pytest -n auto
+
+check: $(READY)  ## format, lint, types, import contracts, then the tests with branch coverage
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+
+format: $(READY)  ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment and every build product
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

@@ -1,0 +1,37 @@
+"""Typed views of what the API sends, shared by every kind; no I/O.
+
+A view names the fields that matter and nothing else: msgspec skips the rest without building it. Every field may be
+absent or null, as it may be in the API.
+"""
+
+import ipaddress
+
+import msgspec
+
+
+class View(msgspec.Struct, rename="camel", gc=False):
+    """Base of every view: field names are the API's, spelled in snake_case."""
+
+
+class Meta(View):
+    """The part of `metadata` that every kind needs."""
+
+    name: str
+    namespace: str | None = None
+    uid: str | None = None
+
+
+class PortView(View):
+    """A port of an EndpointSlice."""
+
+    name: str | None = None
+    port: int | None = None
+    protocol: str | None = None
+
+
+def packed(text: str) -> bytes | None:
+    """Return the packed address that `text` spells; None where it is not an IP address."""
+    try:
+        return ipaddress.ip_address(text).packed
+    except ValueError:
+        return None

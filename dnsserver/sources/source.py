@@ -1,0 +1,43 @@
+"""The one shape of a source, and what it counts."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dnsserver.events import Event
+from dnsserver.objects import Kind
+
+
+@dataclass(slots=True)
+class SourceStatus:
+    """What a source counts; read by metrics and pages, written by the source alone."""
+
+    refused: Counter[Kind] = field(default_factory=Counter)  # objects that could not be understood
+    ignored: int = 0  # documents of kinds that decide no answer
+    lists: Counter[Kind] = field(default_factory=Counter)  # complete lists
+    watch_errors: Counter[Kind] = field(default_factory=Counter)  # watches that ended in an error
+    last_contact: dict[Kind, float] = field(default_factory=dict)  # time.monotonic() of the last good answer
+
+    def contact(self, kind: Kind) -> None:
+        """Note that the source has just answered for this kind."""
+        self.last_contact[kind] = time.monotonic()
+
+
+class Source(Protocol):
+    """Gives the events of some kinds, for ever."""
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds whose lists must have ended before the zone is complete."""
+        ...
+
+    @property
+    def status(self) -> SourceStatus:
+        """What it has counted."""
+        ...
+
+    def events(self) -> AsyncIterator[Event]:
+        """Yield events until the iterator is closed; never raises for a fault of the source, which it retries."""
+        ...
