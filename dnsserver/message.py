@@ -1,0 +1,70 @@
+"""A query as it was asked and a reply before it is encoded; no I/O."""
+
+from enum import Enum
+
+import msgspec
+
+from dnsserver.names import ROOT, Name
+from dnsserver.records import Opcode, Rcode, RRClass, RRset
+
+OWN_UDP_SIZE = 1232  # octets: what we advertise, and the most we send over UDP (DNS flag day 2020; RFC 9715)
+PLAIN_UDP_SIZE = 512  # octets: a reply to a query without EDNS (RFC 1035, section 4.2.1)
+
+
+class Transport(Enum):
+    """How a query came; the value is what logs and metrics call it."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+
+
+class Client(msgspec.Struct, frozen=True, gc=False):
+    """Who asked, and where."""
+
+    address: str  # IPv4 or IPv6 text, without brackets or scope
+    port: int
+    transport: Transport
+    server: str  # the address and port that were asked, as the server block names them: "dns://10.0.0.1:53"
+
+
+class Edns(msgspec.Struct, frozen=True, gc=False):
+    """The OPT pseudo-RR of a query (RFC 6891, section 6.1)."""
+
+    udp_size: int  # octets, as sent; under 512 counts as 512
+    version: int = 0
+    dnssec_ok: bool = False
+    options: tuple[tuple[int, bytes], ...] = ()  # (code, data), in order
+
+
+class Query(msgspec.Struct, frozen=True, gc=False):
+    """One question with the header bits that decide the reply."""
+
+    id: int
+    qname: bytes  # uncompressed wire form in the case it was asked in; the reply repeats it octet for octet
+    name: Name  # the same, folded: what is looked up
+    qtype: int
+    qclass: int = RRClass.IN
+    opcode: int = Opcode.QUERY
+    recursion_desired: bool = False
+    checking_disabled: bool = False
+    edns: Edns | None = None
+    size: int = 0  # octets of the whole message
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """What to answer; the encoder adds the question, EDNS, and the limits of the transport.
+
+    Names at or below `origin` are sent in the case the question spells that origin in; the root leaves them alone.
+    """
+
+    rcode: int = Rcode.NOERROR
+    authoritative: bool = True
+    answer: tuple[RRset, ...] = ()
+    authority: tuple[RRset, ...] = ()
+    additional: tuple[RRset, ...] = ()  # dropped without TC where it does not fit (RFC 2181, section 9)
+    origin: Name = ROOT
+    recursion_available: bool = False
+    authenticated: bool = False
+    truncated: bool = False  # an upstream's TC bit, kept
+    extended_error: tuple[int, str] | None = None  # (INFO-CODE, EXTRA-TEXT) (RFC 8914, section 2)
