@@ -68,3 +68,16 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     authenticated: bool = False
     truncated: bool = False  # an upstream's TC bit, kept
     extended_error: tuple[int, str] | None = None  # (INFO-CODE, EXTRA-TEXT) (RFC 8914, section 2)
+
+
+_HEADER = 12  # octets (RFC 1035, section 4.1.1)
+_FIXED = 10  # octets of a record besides its owner and RDATA (RFC 1035, section 3.2.1)
+_OPT = 11  # octets of an OPT record without options
+
+
+def uncompressed_size(query: Query, reply: Reply) -> int:
+    """Return the octets of the whole reply without compression or truncation, as CoreDNS logs and counts them."""
+    size = _HEADER + len(query.qname) + 4 + (_OPT if query.edns else 0)
+    for rrset in (*reply.answer, *reply.authority, *reply.additional):
+        size += sum(len(rrset.owner) + _FIXED + len(rdata) for rdata in rrset.rdatas)
+    return size

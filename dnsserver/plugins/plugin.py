@@ -1,0 +1,99 @@
+"""The one shape of a plugin: parsed from its directives, then a link of its server block's chain.
+
+A module of this folder is named after its directive and offers `parse(directives, context) -> tuple[Plugin, ...]`. It
+gets every occurrence of the directive in one server block, checks every argument, and raises `CorefileError` (through
+`Directive.error` or `Property.error`) for what it does not understand: nothing is parsed and ignored.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dnsserver.corefile import Directive
+from dnsserver.message import Client, Query, Reply
+from dnsserver.names import Name
+
+if TYPE_CHECKING:
+    from dnsserver.admin.http import AdminServers
+    from dnsserver.admin.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One query on its way through a server block's chain."""
+
+    query: Query
+    client: Client
+    zone: str  # the block's zone that matched, as metrics name it: "cluster.local." or "."
+    started: float  # time.perf_counter() when the message had been received
+
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+class PluginError(Exception):
+    """A plugin could not answer; the server says SERVFAIL, and `errors` logs the text."""
+
+    def __init__(self, plugin: str, message: str) -> None:
+        super().__init__(f"plugin/{plugin}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a plugin may know of its surroundings while it is parsed."""
+
+    zones: tuple[Name, ...]  # the server block's, in the order written
+    folder: Path  # where the Corefile is: relative paths start here
+    port: int  # the port of the block's first key
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a running plugin may use of the process around it."""
+
+    metrics: "Metrics"
+    http: "AdminServers"
+    fail: Callable[[str], None]  # ends the process with this message, so that its supervisor starts it again
+    plugins: Callable[[], Sequence["Plugin"]]  # every plugin of every server block
+    servers: dict[int, str] = field(default_factory=dict)  # id(plugin) -> the block's server label, "dns://:53"
+
+
+class Plugin:
+    """One directive of one server block, configured. The base passes every query on and is always ready."""
+
+    name = ""  # the directive
+
+    async def handle(self, request: Request, call_next: Handler) -> Reply:
+        """Answer, or pass the request on. Raises `PluginError` where neither is possible."""
+        return await call_next(request)
+
+    def ready(self) -> bool:
+        """Say whether the plugin could answer now; `/ready` names those that cannot."""
+        return True
+
+    @asynccontextmanager
+    async def running(self, runtime: Runtime) -> AsyncIterator[None]:
+        """Hold whatever the plugin needs while its server block serves."""
+        yield
+
+
+Parse = Callable[[Sequence[Directive], Context], tuple[Plugin, ...]]
+
+
+def link(plugins: Sequence[Plugin], end: Handler) -> Handler:
+    """Return the handler that runs `plugins` in their order, then `end`."""
+    handler = end
+    for plugin in reversed(plugins):
+        handler = _bind(plugin, handler)
+    return handler
+
+
+def _bind(plugin: Plugin, call_next: Handler) -> Handler:
+    """Return `plugin.handle` with its successor fixed."""
+
+    async def handle(request: Request) -> Reply:
+        return await plugin.handle(request, call_next)
+
+    return handle
