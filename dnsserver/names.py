@@ -29,6 +29,11 @@ def from_labels(labels: Iterable[bytes], origin: Name = ROOT) -> Name:
 
     Raises `InvalidNameError` for an empty label, one over 63 octets, or a name over 255 octets.
     """
+    return fold(_join(labels, origin))
+
+
+def _join(labels: Iterable[bytes], origin: bytes) -> bytes:
+    """Return the wire form of labels below `origin`, in the case they are in."""
     wire = bytearray()
     for label in labels:
         if not 0 < len(label) <= MAX_LABEL:
@@ -38,7 +43,7 @@ def from_labels(labels: Iterable[bytes], origin: Name = ROOT) -> Name:
     wire += origin
     if len(wire) > MAX_NAME:
         raise InvalidNameError(f"a name has at most {MAX_NAME} octets, not {len(wire)}")
-    return fold(bytes(wire))
+    return bytes(wire)
 
 
 def fold(wire: bytes) -> Name:
@@ -55,6 +60,11 @@ def from_text(text: str, origin: Name = ROOT) -> Name:
 
     Raises `InvalidNameError`. The text is below `origin` even where it ends in a dot; the empty text is the origin.
     """
+    return fold(spelled_from_text(text, origin))
+
+
+def spelled_from_text(text: str, origin: bytes = ROOT) -> bytes:
+    """Parse presentation format like `from_text`, and keep the case: for names in RDATA that somebody spelled."""
     if text in ("", "."):
         return origin
     labels: list[bytes] = []
@@ -68,7 +78,7 @@ def from_text(text: str, origin: Name = ROOT) -> Name:
             current.append(octet)
     if current:
         labels.append(bytes(current))
-    return from_labels(labels, origin)
+    return _join(labels, origin)
 
 
 def _unescape(text: str) -> Iterator[tuple[int, bool]]:

@@ -1,0 +1,26 @@
+"""The names that a zone has whatever the cluster holds; no I/O."""
+
+from collections.abc import Iterator
+
+from dnsserver.derive.endpoint import address_rrsets
+from dnsserver.names import Name, from_labels
+from dnsserver.records import RRset, RRType, txt
+from dnsserver.zone import EMPTY, Fixed, Records
+
+SCHEMA_VERSION = b"1.1.0"  # Kubernetes DNS-Based Service Discovery, section 2.1
+_VERSION_TTL = 28800  # seconds, whatever the zone's TTL (CoreDNS plugin/kubernetes)
+
+
+def apex_records(
+    origin: Name, addresses: tuple[bytes, ...], ttl: int, *, reverse: bool
+) -> Iterator[tuple[Name, Records]]:
+    """Yield (owner, records) of the apex and of the names that only exist; `addresses` are the server's own, packed."""
+    name_server = from_labels((b"ns", b"dns"), origin)
+    yield origin, Fixed((RRset(origin, RRType.NS, ttl, (name_server,)),))
+    yield name_server, Fixed(address_rrsets(name_server, ttl, list(addresses)))
+    if reverse:
+        return
+    version = from_labels((b"dns-version",), origin)
+    yield version, Fixed((RRset(version, RRType.TXT, _VERSION_TTL, (txt(SCHEMA_VERSION),)),))
+    yield from_labels((b"svc",), origin), EMPTY
+    yield from_labels((b"pod",), origin), EMPTY

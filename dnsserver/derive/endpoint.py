@@ -1,0 +1,68 @@
+"""An endpoint of a Service, whatever it comes from, and the records of the names that endpoints share; no I/O."""
+
+from ipaddress import IPv6Address
+
+import msgspec
+
+from dnsserver.names import Name
+from dnsserver.objects import Port
+from dnsserver.records import RRset, RRType, srv
+
+# CoreDNS's weights: 100 shared out in percent over what matched, never less than 1 (plugin/backend_lookup.go)
+_WEIGHT = 100
+
+
+class Endpoint(msgspec.Struct, frozen=True, gc=False):
+    """One name below a Service with its addresses and ports."""
+
+    label: bytes  # its first label, lower case
+    addresses: tuple[bytes, ...]  # packed, at least one
+    ports: tuple[Port, ...]
+
+
+class HostRecords(msgspec.Struct, frozen=True, gc=False):
+    """The records of `<label>.<service>.<namespace>.svc.<zone>`: of every endpoint with that label, usually one."""
+
+    endpoints: tuple[Endpoint, ...]
+    ttl: int
+
+    def rrsets(self, owner: Name) -> tuple[RRset, ...]:
+        """Return the address RRsets, and SRV for the ports as CoreDNS answers it at an endpoint's own name."""
+        addresses = [address for endpoint in self.endpoints for address in endpoint.addresses]
+        return address_rrsets(owner, self.ttl, addresses) + srv_rrsets(
+            owner, self.ttl, [(owner, len(one.addresses), one.ports) for one in self.endpoints]
+        )
+
+
+def dashed(address: bytes) -> bytes:
+    """Return the label of an endpoint without a host name: its address with dashes.
+
+    An IPv6 address that would end in a dash gets a 0, as labels cannot (CoreDNS 1.12.3).
+    """
+    if len(address) == 4:
+        return b"-".join(str(octet).encode() for octet in address)
+    text = str(IPv6Address(address)).replace(":", "-")
+    return (f"{text}0" if text.endswith("-") else text).encode()
+
+
+def address_rrsets(owner: Name, ttl: int, addresses: list[bytes]) -> tuple[RRset, ...]:
+    """Return the A and AAAA RRsets of packed addresses, each only where there are any."""
+    distinct = sorted(set(addresses))
+    by_type = (
+        (RRType.A, tuple(address for address in distinct if len(address) == 4)),
+        (RRType.AAAA, tuple(address for address in distinct if len(address) == 16)),
+    )
+    return tuple(RRset(owner, rrtype, ttl, rdatas) for rrtype, rdatas in by_type if rdatas)
+
+
+def srv_rrsets(owner: Name, ttl: int, targets: list[tuple[Name, int, tuple[Port, ...]]]) -> tuple[RRset, ...]:
+    """Return the SRV RRset of (target, number of its addresses, ports); none where nothing has a port.
+
+    The weight counts every address and port, also those that end up in one record (plugin/backend_lookup.go).
+    """
+    matched = sum(addresses * len(ports) for _, addresses, ports in targets)
+    if not matched:
+        return ()
+    weight = max(1, _WEIGHT // matched)
+    rdatas = sorted({srv(0, weight, port.number, target) for target, _, ports in targets for port in ports})
+    return (RRset(owner, RRType.SRV, ttl, tuple(rdatas)),)

@@ -1,0 +1,23 @@
+"""PTR records: which names an address has; no I/O."""
+
+import msgspec
+
+from dnsserver.names import Name
+from dnsserver.records import RRset, RRType
+
+
+class PointerRecords(msgspec.Struct, frozen=True, gc=False):
+    """The records of an address's reverse name.
+
+    A Service's cluster IP is its own; only an address that is none has the names of endpoints (plugin/kubernetes,
+    reverse.go).
+    """
+
+    services: tuple[Name, ...]  # Services that have it as a cluster IP
+    endpoints: tuple[Name, ...]  # endpoints that have it
+    ttl: int
+
+    def rrsets(self, owner: Name) -> tuple[RRset, ...]:
+        """Return the PTR RRset."""
+        targets = self.services[:1] or self.endpoints
+        return (RRset(owner, RRType.PTR, self.ttl, tuple(sorted(targets))),)

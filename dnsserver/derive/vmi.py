@@ -1,0 +1,231 @@
+"""The VMI rule: is a VMI published under a Service, by what name, with which addresses? No I/O.
+
+KubeVirt's user guide: `spec.hostname` and `spec.subdomain` name a VMI wherever a headless Service with the subdomain's
+name selects it. What a refusal says is the rule that refused, with what was wanted and what was there.
+"""
+
+from enum import Enum
+from hashlib import sha1
+
+import msgspec
+
+from dnsserver.derive.endpoint import Endpoint, dashed
+from dnsserver.derive.observation import Observation
+from dnsserver.names import is_dns1123_label
+from dnsserver.objects import Port, Service, VirtualMachineInstance
+
+RUNNING = "Running"
+
+_LABEL_LIMIT = 63  # characters of a Kubernetes label value, and octets of a DNS label
+_HASHED_PREFIX = 54  # what is left of a long VMI name before "-" and 8 digits (pkg/apimachinery/labels.go)
+
+_CREATED_BY = "kubevirt.io/created-by"
+_HOST_LABEL = "vm.kubevirt.io/name"
+_LAUNCHER = "kubevirt.io"
+_VMI_ID = "vmi.kubevirt.io/id"
+_INJECT = "sidecar.istio.io/inject"
+
+
+class Rule(Enum):
+    """The rules that can refuse a VMI a name, in the order in which they are asked."""
+
+    HEADLESS = "the Service is headless"
+    SELECTOR = "the Service's selector matches the labels of the VMI's pod"
+    HOST_LABEL = "the VMI's host name is a DNS label"
+    PHASE = "the VMI is Running"
+    DELETING = "the VMI is not being deleted"
+    READY = "the VMI is Ready"
+    PRIMARY_NETWORK = "the VMI has an interface on its primary network"
+    ADDRESS = "the VMI has a usable address of a family that the Service serves"
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """Why a VMI has no records under a Service."""
+
+    rule: Rule
+    detail: str
+
+
+class Published(msgspec.Struct, frozen=True, gc=False):
+    """What a VMI contributes to a Service, and what had to be mended to get there."""
+
+    endpoints: tuple[Endpoint, ...]
+    notes: tuple[str, ...] = ()
+
+
+class PodAddresses(msgspec.Struct, frozen=True, gc=False):
+    """What EndpointSlices say of a VMI's pods, joined by pod UID."""
+
+    current: frozenset[bytes] = frozenset()  # of the pod on status.nodeName
+    other: frozenset[bytes] = frozenset()  # of its other active pods: a migration's source or target
+
+
+NO_PODS = PodAddresses()
+
+
+def host_label(vmi: VirtualMachineInstance) -> str:
+    """Return spec.hostname, or the name up to its first dot and then up to 63 octets (sanitize.go SanitizeHostname).
+
+    The result may still be no DNS label; then KubeVirt could not create the pod either.
+    """
+    return vmi.hostname or vmi.name.partition(".")[0][:_LABEL_LIMIT]
+
+
+def pod_label(vmi: VirtualMachineInstance, key: str) -> str | None:
+    """Return one label of the VMI's virt-launcher pod (template.go, podLabels): KubeVirt's own win over the VMI's."""
+    if key == _VMI_ID:
+        return _vmi_id(vmi.name)
+    if key == _HOST_LABEL:
+        return host_label(vmi)
+    if key == _LAUNCHER:
+        return "virt-launcher"
+    if key == _CREATED_BY:
+        return vmi.uid
+    if key == _INJECT and vmi.inject is not None:
+        return vmi.inject
+    return vmi.labels.get(key)
+
+
+def pod_labels(vmi: VirtualMachineInstance) -> dict[str, str]:
+    """Return all labels of the VMI's virt-launcher pod."""
+    keys = {*vmi.labels, _VMI_ID, _HOST_LABEL, _LAUNCHER, _CREATED_BY}
+    if vmi.inject is not None:
+        keys.add(_INJECT)
+    return {key: value for key in keys if (value := pod_label(vmi, key)) is not None}
+
+
+def _vmi_id(name: str) -> str:
+    """Return the label vmi.kubevirt.io/id (pkg/apimachinery/labels.go)."""
+    if len(name) <= _LABEL_LIMIT:
+        return name
+    digest = sha1(name.encode(), usedforsecurity=False).hexdigest()[:8]
+    return f"{name[:_HASHED_PREFIX]}-{digest}"
+
+
+def selects(service: Service, vmi: VirtualMachineInstance) -> bool:
+    """Say whether the Service's selector matches the VMI's pod; no selector matches nothing (getServicesForPod)."""
+    return bool(service.selector) and all(pod_label(vmi, key) == value for key, value in service.selector.items())
+
+
+def vmi_endpoints(
+    vmi: VirtualMachineInstance, service: Service, observation: Observation, pods: PodAddresses, now: float
+) -> Published | Refused:
+    """Return what `vmi` contributes to `service`, which is in its namespace, or the first rule that refuses it.
+
+    A VMI whose subdomain is not the Service's name still belongs to the Service's RRset, under an address label.
+    """
+    if refused := _refusal(vmi, service, observation, now):
+        return refused
+    addresses, notes = _addresses(vmi, service, observation, pods, now)
+    if not addresses:
+        return _no_address(vmi, service)
+    ports = _ports(vmi, service)
+    if vmi.subdomain == service.name:
+        return Published((Endpoint(host_label(vmi).encode(), addresses, ports),), notes)
+    return Published(tuple(Endpoint(dashed(one), (one,), ports) for one in addresses), notes)
+
+
+def _refusal(vmi: VirtualMachineInstance, service: Service, observation: Observation, now: float) -> Refused | None:
+    """Return the first rule but the address rule that refuses the VMI."""
+    if not service.headless:
+        return Refused(
+            Rule.HEADLESS, f"Service {service.namespace}/{service.name} has a cluster IP or an external name"
+        )
+    if not selects(service, vmi):
+        return Refused(Rule.SELECTOR, _selector_difference(vmi, service))
+    if not is_dns1123_label(label := host_label(vmi)):
+        return Refused(Rule.HOST_LABEL, f"{label!r} is not a DNS label")
+    if vmi.phase != RUNNING:  # final VMIs keep the address that the network may have given to another
+        return Refused(Rule.PHASE, f"its phase is {vmi.phase or 'unset'}")
+    if service.publish_not_ready:
+        return None
+    if vmi.deleting:
+        return Refused(Rule.DELETING, "it has a deletionTimestamp")
+    if not vmi.ready.status and not observation.in_grace(now):
+        return Refused(Rule.READY, _unready(vmi))
+    return None
+
+
+def _addresses(
+    vmi: VirtualMachineInstance, service: Service, observation: Observation, pods: PodAddresses, now: float
+) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    """Return the usable addresses of the families that the Service serves, and how they differ from the status."""
+    if vmi.primary is None:
+        return (), ()
+    found: list[bytes] = []
+    notes: list[str] = []
+    for size, family in ((4, 4), (16, 6)):
+        if family not in service.families:
+            continue
+        addresses, note = _family_addresses(vmi, observation, pods, now, size)
+        found += addresses
+        if note:
+            notes.append(f"IPv{family}: {note}")
+    return tuple(found), tuple(notes)
+
+
+def _family_addresses(
+    vmi: VirtualMachineInstance, observation: Observation, pods: PodAddresses, now: float, size: int
+) -> tuple[tuple[bytes, ...], str]:
+    """Return the addresses of one family (by packed size) and a note where they are not simply the status's.
+
+    Masquerade hides the guest behind the pod's address, so EndpointSlices, joined by pod UID, know it even where the
+    status does not (kubevirt#18760, #12698). For every other binding the status alone is right.
+    """
+    primary = vmi.primary
+    reported = tuple(one for one in (primary.addresses if primary else ()) if len(one) == size)
+    if primary is not None and primary.masquerade:
+        of_pod = tuple(sorted(one for one in pods.current if len(one) == size))
+        mine = tuple(one for one in reported if one in pods.current or one not in pods.other)
+        if not mine and of_pod:
+            return of_pod, "taken from the EndpointSlice of its pod"
+        if mine and not of_pod and pods.current:
+            return (), "left out: its pod has no address of this family"
+        if mine or reported:
+            return mine or reported, ""
+    if reported:
+        return reported, ""
+    held = tuple(one for one in observation.held_addresses(now) if len(one) == size)
+    return held, "held: the guest agent reports none for the moment" if held else ""
+
+
+def _ports(vmi: VirtualMachineInstance, service: Service) -> tuple[Port, ...]:
+    """Return the ports that the VMI's pod listens on for the Service, as the endpoint slice controller finds them.
+
+    A named targetPort is one of the ports that the VMI's interface declares; a name nobody declares gives no port.
+    """
+    declared = {(port.name, port.protocol): port.number for port in (vmi.primary.ports if vmi.primary else ())}
+    ports = []
+    for port in service.ports:
+        number = port.target if isinstance(port.target, int) else declared.get((port.target, port.protocol))
+        if number is not None and 0 < number <= 0xFFFF:
+            ports.append(Port(port.name, port.protocol, number))
+    return tuple(ports)
+
+
+def _selector_difference(vmi: VirtualMachineInstance, service: Service) -> str:
+    """Return what the selector wants and what the pod has."""
+    if not service.selector:
+        return f"Service {service.namespace}/{service.name} has no selector, and so selects nothing"
+    wanted = {key: (value, pod_label(vmi, key)) for key, value in sorted(service.selector.items())}
+    return ", ".join(
+        f"{key}={value} wanted, {'none' if has is None else has} found"
+        for key, (value, has) in wanted.items()
+        if value != has
+    )
+
+
+def _unready(vmi: VirtualMachineInstance) -> str:
+    """Return what the Ready condition says."""
+    reason = vmi.ready.reason or "no reason given"
+    return f"Ready=False ({reason}){f' since {vmi.ready.since}' if vmi.ready.since else ''}"
+
+
+def _no_address(vmi: VirtualMachineInstance, service: Service) -> Refused:
+    """Return the refusal of a VMI without a usable address, with what there is instead."""
+    if vmi.primary is None:
+        return Refused(Rule.PRIMARY_NETWORK, "none of its networks is the pod network or a default Multus network")
+    families = " or ".join(f"IPv{family}" for family in sorted(service.families))
+    dropped = "; ".join(f"{text}: {why}" for text, why in vmi.primary.dropped)
+    detail = f"no {families} address on network {vmi.primary.network}{f' ({dropped})' if dropped else ''}"
+    return Refused(Rule.ADDRESS, detail)

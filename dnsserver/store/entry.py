@@ -1,0 +1,145 @@
+"""One Service as it is published: what each VMI and each EndpointSlice contributes to it; no I/O."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from immutables import Map
+
+from dnsserver.derive.endpoint import Endpoint, HostRecords
+from dnsserver.derive.service import PortLabels, PortRecords, ServiceView, publishes_itself, service_name, service_ports
+from dnsserver.names import Name
+from dnsserver.objects import Kind, Service
+from dnsserver.store.publication import Publication
+
+Source = tuple[Kind, str]  # what contributes: a VMI or an EndpointSlice of the Service's namespace, by name
+
+
+class Entry:
+    """One Service's contributions, and what of it is in the zones now."""
+
+    def __init__(self, ttl: int) -> None:
+        self._ttl = ttl
+        self._contributions: dict[Source, tuple[Endpoint, ...]] = {}
+        self._foreign: set[str] = set()  # EndpointSlices with endpoints that are not ours to publish
+        self._hosts: Map[bytes, HostRecords] = Map()
+        self._ports: Counter[PortLabels] = Counter()  # named ports of the endpoints
+        self._touched: dict[bytes, HostRecords | None] = {}  # labels changed since the last flush, as they were
+        self._published: Service | None = None
+        self._published_ports: frozenset[PortLabels] = frozenset()
+
+    @property
+    def sources(self) -> Iterable[Source]:
+        """What contributes now."""
+        return self._contributions.keys()
+
+    def contribute(self, source: Source, endpoints: tuple[Endpoint, ...]) -> None:
+        """Replace what one source contributes."""
+        before = self._contributions.get(source, ())
+        if before == endpoints:
+            return
+        if endpoints:
+            self._contributions[source] = endpoints
+        else:
+            del self._contributions[source]
+        gone, new = list(before), []
+        for endpoint in endpoints:
+            if endpoint in gone:
+                gone.remove(endpoint)
+            else:
+                new.append(endpoint)
+        for endpoint in gone:
+            self._change(endpoint, add=False)
+        for endpoint in new:
+            self._change(endpoint, add=True)
+
+    def set_foreign(self, name: str, *, foreign: bool) -> None:
+        """Note whether an EndpointSlice has endpoints that this server leaves to the cluster's own DNS."""
+        (self._foreign.add if foreign else self._foreign.discard)(name)
+
+    def _change(self, endpoint: Endpoint, *, add: bool) -> None:
+        """Add or remove one endpoint at its label."""
+        label = endpoint.label
+        known = self._hosts.get(label)
+        self._touched.setdefault(label, known)
+        endpoints = list(known.endpoints) if known else []
+        (endpoints.append if add else endpoints.remove)(endpoint)
+        if endpoints:
+            self._hosts = self._hosts.set(label, HostRecords(tuple(endpoints), self._ttl))
+        else:
+            self._hosts = self._hosts.delete(label)
+        for port in endpoint.ports:
+            if port.name:
+                self._ports[port.labels] += 1 if add else -1
+
+    def flush(self, service: Service | None, publication: Publication) -> None:
+        """Bring the zones in line with the contributions; None withdraws the Service and all that is below it."""
+        if service is None:
+            for source in tuple(self._contributions):
+                self.contribute(source, ())
+        before, after = self._published, service
+        self._point_service(before, after, publication)
+        ports = self._port_labels(service)
+        one = after or before
+        for origin in publication.zones if one else ():
+            owner = service_name(one, origin) if one else None
+            if owner is not None:
+                self._flush_names(owner, origin, service, ports, publication)
+                self._flush_hosts(owner, origin, publication)
+        self._published, self._published_ports = service, ports
+        self._touched.clear()
+
+    def _port_labels(self, service: Service | None) -> frozenset[PortLabels]:
+        """Return the named ports that have names of their own."""
+        if service is None or service.external_name:
+            return frozenset()
+        if not service.headless:
+            return frozenset(port.labels for port in service_ports(service) if port.name and service.cluster_ips)
+        return frozenset() if self._foreign else frozenset(labels for labels, count in self._ports.items() if count > 0)
+
+    def _flush_names(
+        self,
+        owner: Name,
+        origin: Name,
+        service: Service | None,
+        ports: frozenset[PortLabels],
+        publication: Publication,
+    ) -> None:
+        """Set the Service's own name and those of its ports."""
+        view = None if service is None else ServiceView(service, self._hosts, self._ttl, complete=not self._foreign)
+        exists = service is not None and (publishes_itself(service) or (service.headless and len(self._hosts) > 0))
+        publication.set(origin, owner, view if exists else None)
+        for labels in self._published_ports | ports:
+            name = Name(b"".join(bytes((len(label),)) + label for label in labels) + owner)
+            records = PortRecords(view, owner, labels) if view is not None and labels in ports else None
+            publication.set(origin, name, records)
+
+    def _flush_hosts(self, owner: Name, origin: Name, publication: Publication) -> None:
+        """Set the names of the endpoints that have changed, and the PTR records that lead to them."""
+        primary = origin == publication.zones[0]
+        for label, before in self._touched.items():
+            name = Name(bytes((len(label),)) + label + owner)
+            after = self._hosts.get(label)
+            publication.set(origin, name, after)
+            if primary:
+                had, has = _addresses(before), _addresses(after)
+                for address in had - has:
+                    publication.point(address, remove=(name,))
+                for address in has - had:
+                    publication.point(address, add=(name,))
+
+    def _point_service(self, before: Service | None, after: Service | None, publication: Publication) -> None:
+        """Set the PTR records of the Service's cluster IPs."""
+        one = after or before
+        name = service_name(one, publication.zones[0]) if one else None
+        if name is None:
+            return
+        had, has = (set(service.cluster_ips) if service else set() for service in (before, after))
+        for address in had - has:
+            publication.point(address, remove=(name,), service=True)
+        for address in has - had:
+            publication.point(address, add=(name,), service=True)
+
+
+def _addresses(host: HostRecords | None) -> set[bytes]:
+    """Return all addresses of a label."""
+    return {address for endpoint in host.endpoints for address in endpoint.addresses} if host else set()

@@ -1,0 +1,121 @@
+"""Who concerns whom: Services and the VMIs they select, pods and the VMIs they run; no I/O."""
+
+from collections.abc import Iterable, Iterator
+
+from dnsserver.derive.vmi import NO_PODS, PodAddresses, pod_labels, selects
+from dnsserver.objects import EndpointSlice, Key, Service, VirtualMachineInstance
+
+_Pair = tuple[str, str]  # a label
+
+
+class SelectorIndex:
+    """Finds the Services that select a VMI without trying them all.
+
+    Each Service hangs on one pair of its selector, the one that the fewest others hang on: a VMI that lacks the pair
+    cannot match. Services that have no names of VMIs to give (with a cluster IP, without a selector) are left out.
+    """
+
+    def __init__(self) -> None:
+        self._anchors: dict[str, dict[_Pair, dict[str, Service]]] = {}  # namespace -> pair -> Services by name
+        self._pairs: dict[Key, _Pair] = {}
+
+    def add(self, service: Service) -> None:
+        """Put a Service in."""
+        if not (service.headless and service.selector):
+            return
+        anchors = self._anchors.setdefault(service.namespace, {})
+        pair = min(service.selector.items(), key=lambda one: len(anchors.get(one, ())))
+        anchors.setdefault(pair, {})[service.name] = service
+        self._pairs[service.key] = pair
+
+    def remove(self, service: Service) -> None:
+        """Take a Service out."""
+        pair = self._pairs.pop(service.key, None)
+        if pair is None:
+            return
+        anchors = self._anchors[service.namespace]
+        del anchors[pair][service.name]
+        if not anchors[pair]:
+            del anchors[pair]
+
+    def services(self, vmi: VirtualMachineInstance) -> list[str]:
+        """Return the names of the Services that select the VMI."""
+        anchors = self._anchors.get(vmi.namespace)
+        if not anchors:
+            return []
+        candidates = (service for pair in pod_labels(vmi).items() for service in anchors.get(pair, {}).values())
+        return [service.name for service in candidates if selects(service, vmi)]
+
+    def members(self, names: set[str], vmis: Iterable[VirtualMachineInstance]) -> Iterator[tuple[str, str]]:
+        """Yield (Service, VMI) for the Services of that name, all of one namespace, and the VMIs that each selects."""
+        for vmi in vmis:
+            for service in self.services(vmi):
+                if service in names:
+                    yield service, vmi.name
+
+
+class PodIndex:
+    """Joins EndpointSlices and VMIs by pod UID: `endpoint.targetRef.uid in status.activePods`."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, Key] = {}  # pod UID -> VMI
+        self._endpoints: dict[str, tuple[tuple[Key, tuple[bytes, ...]], ...]] = {}  # pod UID -> (slice, addresses)
+
+    def owner(self, uid: str) -> Key | None:
+        """Return the VMI that a pod runs."""
+        return self._owners.get(uid)
+
+    def owned(self, uid: str) -> bool:
+        """Say whether a pod runs a VMI."""
+        return uid in self._owners
+
+    def slices(self, uid: str) -> tuple[Key, ...]:
+        """Return the EndpointSlices that list a pod."""
+        return tuple(key for key, _ in self._endpoints.get(uid, ()))
+
+    def addresses(self, vmi: VirtualMachineInstance) -> PodAddresses:
+        """Return what EndpointSlices say of the VMI's pods; the pod on status.nodeName is the current one."""
+        if self._endpoints.keys().isdisjoint(vmi.active_pods):
+            return NO_PODS
+        current: set[bytes] = set()
+        other: set[bytes] = set()
+        for uid, node in vmi.active_pods.items():
+            for _, addresses in self._endpoints.get(uid, ()):
+                (current if node == vmi.node else other).update(addresses)
+        return PodAddresses(frozenset(current), frozenset(other - current))
+
+    def set_pods(self, previous: VirtualMachineInstance | None, vmi: VirtualMachineInstance | None) -> set[str]:
+        """Take a VMI's pods in; return the pods that have changed their owner."""
+        before = set(previous.active_pods) if previous else set()
+        after = set(vmi.active_pods) if vmi else set()
+        for uid in before - after:
+            if previous and self._owners.get(uid) == previous.key:
+                del self._owners[uid]
+        for uid in after:
+            if vmi:
+                self._owners[uid] = vmi.key
+        return before ^ after
+
+    def set_slice(self, previous: EndpointSlice | None, current: EndpointSlice | None) -> set[str]:
+        """Take a slice's endpoints in; return the pods whose addresses it has changed."""
+        before, after = _by_pod(previous), _by_pod(current)
+        changed = {uid for uid in before.keys() | after.keys() if before.get(uid) != after.get(uid)}
+        for uid in changed:
+            known = self._endpoints.get(uid, ())
+            one = previous or current
+            kept = tuple(entry for entry in known if one is None or entry[0] != one.key)
+            added = ((current.key, after[uid]),) if current and uid in after else ()
+            if kept or added:
+                self._endpoints[uid] = kept + added
+            else:
+                self._endpoints.pop(uid, None)
+        return changed
+
+
+def _by_pod(one: EndpointSlice | None) -> dict[str, tuple[bytes, ...]]:
+    """Return a slice's addresses by pod UID."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    for endpoint in one.endpoints if one else ():
+        if endpoint.target_uid:
+            found[endpoint.target_uid] = found.get(endpoint.target_uid, ()) + endpoint.addresses
+    return found

@@ -1,0 +1,361 @@
+"""Events in, zones out; no I/O, no clock.
+
+Events change objects and note what has to be derived again (`apply`); deriving edits the next zones (`refresh`); then
+all zones change at once. An event costs work in proportion to what it changes: a VMI's own contribution to the
+Services that select it, never the others'.
+"""
+
+import heapq
+from collections.abc import Iterable
+from typing import cast
+
+from dnsserver.derive.apex import apex_records
+from dnsserver.derive.observation import NOTHING, Observation, observe
+from dnsserver.derive.service import slice_endpoints
+from dnsserver.derive.vmi import Published, Refused, vmi_endpoints
+from dnsserver.events import Changed, Deleted, Event, ListedPage, ListEnded, ListStarted, NotServed
+from dnsserver.names import InvalidNameError, from_labels
+from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Service, VirtualMachineInstance
+from dnsserver.store.config import StoreConfig
+from dnsserver.store.entry import Entry, Source
+from dnsserver.store.indexes import PodIndex, SelectorIndex
+from dnsserver.store.publication import Publication
+from dnsserver.store.table import Table
+from dnsserver.zone import EMPTY, Zone
+
+
+class Store:
+    """Everything known of one cluster, and the zones it makes."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        self._config = config
+        self._namespaces: Table[Namespace] = Table()
+        self._services: Table[Service] = Table()
+        self._slices: Table[EndpointSlice] = Table()
+        self._vmis: Table[VirtualMachineInstance] = Table()
+        self._staged: dict[Kind, dict[Key, Object]] = {}
+        self._listed: set[Kind] = set()
+        self._absent: set[Kind] = set()
+        self._observations: dict[Key, Observation] = {}
+        self._deadlines: list[tuple[float, Key]] = []
+        self._selectors = SelectorIndex()
+        self._pods = PodIndex()
+        self._service_slices: dict[Key, set[str]] = {}  # Service -> the names of its EndpointSlices
+        self._entries: dict[Key, Entry] = {}
+        self._whole: dict[str, set[str]] = {}  # namespace -> Services to derive from all that they have
+        self._dirty: dict[Key, set[Source]] = {}  # Service -> what contributes to it and has changed
+        self._dirty_namespaces: set[str] = set()
+        self._publication = Publication(config.zones, config.reverse_zones, config.ttl)
+        for origin in (*config.zones, *config.reverse_zones):
+            reverse = origin in config.reverse_zones
+            self._publication.fix(origin, apex_records(origin, config.addresses, config.ttl, reverse=reverse))
+        self._synced = False
+        self.zones: tuple[Zone, ...] = self._publication.publish(0)
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind has been listed once; until then a name that is not there may just not be there yet."""
+        return self._synced
+
+    @property
+    def missing(self) -> frozenset[Kind]:
+        """The kinds that are still to be listed; one that the source does not have holds nothing up, if it may lack."""
+        return self._config.kinds - self._listed - (self._absent - self._config.required)
+
+    @property
+    def deadline(self) -> float | None:
+        """When an answer may change by itself, by the clock that `now` counts; None where none will."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    @property
+    def observations(self) -> Iterable[Observation]:
+        """What is remembered of VMIs in a hand-over, or with addresses that are held."""
+        return self._observations.values()
+
+    def counts(self) -> dict[Kind, int]:
+        """Return how many objects of each kind there are."""
+        return {kind: len(self._table(kind)) for kind in Kind}
+
+    def _table(self, kind: Kind) -> Table[Object]:
+        """Return the table of one kind."""
+        tables = {
+            Kind.NAMESPACE: self._namespaces,
+            Kind.SERVICE: self._services,
+            Kind.ENDPOINT_SLICE: self._slices,
+            Kind.VMI: self._vmis,
+        }
+        return cast("Table[Object]", tables[kind])
+
+    # -- events in -----------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Event, now: float) -> None:
+        """Take one event in; `refresh` makes it visible. `now` is in seconds of any clock that never goes back."""
+        if event.kind not in self._config.kinds:
+            return
+        match event:
+            case ListStarted(kind):
+                self._staged[kind] = {}
+            case ListedPage(kind, objects, kept):
+                self._stage(kind, objects, kept)
+            case ListEnded(kind):
+                self._replace(kind, self._staged.pop(kind, {}), now)
+                self._listed.add(kind)
+                self._absent.discard(kind)
+            case Changed(kind, value):
+                self._put(kind, value, now)
+            case Deleted(kind, key, uid):
+                self._delete(kind, key, uid)
+            case NotServed(kind):
+                self._staged.pop(kind, None)
+                self._replace(kind, {}, now)
+                self._absent.add(kind)
+
+    def _stage(self, kind: Kind, objects: Iterable[Object], kept: Iterable[Key]) -> None:
+        """Note a page of a list; what has not changed stays the object it was, so that there are never two copies."""
+        staged, table = self._staged.setdefault(kind, {}), self._table(kind)
+        for value in objects:
+            known = table.get(value.key)
+            staged[value.key] = known if known is not None and known == value else value
+        for key in kept:
+            known = table.get(key)
+            if known is not None:
+                staged[key] = known
+
+    def _replace(self, kind: Kind, objects: dict[Key, Object], now: float) -> None:
+        """Make `objects` all there is of a kind."""
+        for key in [one.key for one in self._table(kind) if one.key not in objects]:
+            self._delete(kind, key, "")
+        for value in objects.values():
+            self._put(kind, value, now)
+
+    def _put(self, kind: Kind, value: Object, now: float) -> None:
+        """Add an object, or replace the one of its name."""
+        table = self._table(kind)
+        previous = table.get(value.key)
+        if previous is not value and previous != value:
+            table.put(value)
+            self._changed(kind, previous, value, now)
+
+    def _delete(self, kind: Kind, key: Key, uid: str) -> None:
+        """Forget an object; where a UID is given only that one, not its successor of the same name."""
+        table = self._table(kind)
+        previous = table.get(key)
+        if previous is None or (uid and previous.uid and previous.uid != uid):
+            return
+        table.pop(key)
+        self._changed(kind, previous, None, 0.0)
+
+    def _changed(self, kind: Kind, previous: Object | None, value: Object | None, now: float) -> None:
+        """Keep the indexes right, and note what has to be derived again."""
+        match kind:
+            case Kind.VMI:
+                vmi = cast("VirtualMachineInstance | None", value)
+                self._vmi_changed(cast("VirtualMachineInstance | None", previous), vmi, now)
+            case Kind.SERVICE:
+                self._service_changed(cast("Service | None", previous), cast("Service | None", value))
+            case Kind.ENDPOINT_SLICE:
+                self._slice_changed(cast("EndpointSlice | None", previous), cast("EndpointSlice | None", value))
+            case Kind.NAMESPACE:
+                self._namespace_changed(cast("Namespace | None", previous), cast("Namespace | None", value))
+
+    def _namespace_changed(self, previous: Namespace | None, value: Namespace | None) -> None:
+        """Look at a namespace's Services again; at all of them where it is the first one known, or was the last."""
+        self._dirty_namespaces.update(one.name for one in (previous, value) if one is not None)
+        if len(self._namespaces) <= 1:
+            self._dirty_namespaces.update(self._services.namespaces())
+
+    def _service_changed(self, previous: Service | None, value: Service | None) -> None:
+        """Derive the Service anew from everything it has."""
+        if previous is not None:
+            self._selectors.remove(previous)
+        if value is not None:
+            self._selectors.add(value)
+        for one in (previous, value):
+            if one is not None:
+                self._mark_whole(one.key)
+
+    def _slice_changed(self, previous: EndpointSlice | None, value: EndpointSlice | None) -> None:
+        """Derive the slice's endpoints anew, and the VMIs whose pods have got other addresses."""
+        for one in (previous, value):
+            if one is not None and one.service:
+                names = self._service_slices.setdefault(one.service_key, set())
+                (names.add if one is value else names.discard)(one.name)
+                if not names:
+                    del self._service_slices[one.service_key]
+                self._mark(one.service_key, (Kind.ENDPOINT_SLICE, one.name))
+        for uid in self._pods.set_slice(previous, value):
+            owner = self._pods.owner(uid)
+            vmi = self._vmis.get(owner) if owner else None
+            if vmi is not None:
+                self._mark_vmi(vmi)
+
+    def _vmi_changed(
+        self, previous: VirtualMachineInstance | None, value: VirtualMachineInstance | None, now: float
+    ) -> None:
+        """Derive the VMI anew wherever it was or will be, and the slices that list its pods."""
+        if value is not None:
+            self._observe(previous, value, now)
+        elif previous is not None:
+            self._observations.pop(previous.key, None)
+        for one in (previous, value):
+            if one is not None:
+                self._mark_vmi(one)
+        for uid in self._pods.set_pods(previous, value):
+            for key in self._pods.slices(uid):
+                one_slice = self._slices.get(key)
+                if one_slice is not None:
+                    self._mark(one_slice.service_key, (Kind.ENDPOINT_SLICE, one_slice.name))
+
+    def _observe(self, previous: VirtualMachineInstance | None, value: VirtualMachineInstance, now: float) -> None:
+        """Remember what the VMI's present state alone does not say."""
+        remembered = self._observations.get(value.key, NOTHING)
+        observation = observe(previous, remembered, value, timing=self._config.timing, now=now)
+        if observation == NOTHING:
+            self._observations.pop(value.key, None)
+            return
+        self._observations[value.key] = observation
+        for deadline in set(observation.deadlines()) - set(remembered.deadlines()):
+            heapq.heappush(self._deadlines, (deadline, value.key))
+
+    # -- what to derive again ------------------------------------------------------------------------------------------
+
+    def _mark(self, service: Key, source: Source) -> None:
+        """Note that one contribution to a Service has changed; before the first sync all will be derived anyway."""
+        if self._synced:
+            self._dirty.setdefault(service, set()).add(source)
+
+    def _mark_whole(self, service: Key) -> None:
+        """Note that a Service itself has changed."""
+        if self._synced:
+            self._whole.setdefault(service[0], set()).add(service[1])
+
+    def _mark_vmi(self, vmi: VirtualMachineInstance) -> None:
+        """Note that a VMI has changed, for every Service that selects it."""
+        if self._synced:
+            for name in self._selectors.services(vmi):
+                self._mark((vmi.namespace, name), (Kind.VMI, vmi.name))
+
+    def _expire(self, now: float) -> None:
+        """Note the VMIs whose grace or hold has run out."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, key = heapq.heappop(self._deadlines)
+            vmi, observation = self._vmis.get(key), self._observations.get(key)
+            if vmi is None or observation is None:
+                continue
+            self._mark_vmi(vmi)
+            if all(deadline <= now for deadline in observation.deadlines()):
+                del self._observations[key]
+
+    def _expand(self) -> None:
+        """Turn Services to derive as a whole into contributions, one pass over the VMIs of each namespace."""
+        for namespace in self._dirty_namespaces:
+            self._publish_namespace(namespace)
+            self._whole.setdefault(namespace, set()).update(self._services.in_namespace(namespace))
+        self._dirty_namespaces.clear()
+        for namespace, names in self._whole.items():
+            for name in names:
+                key = namespace, name
+                sources = self._dirty.setdefault(key, set())
+                sources.update((Kind.ENDPOINT_SLICE, one) for one in self._service_slices.get(key, ()))
+                if key in self._entries:
+                    sources.update(self._entries[key].sources)
+            for name, vmi in self._selectors.members(names, self._vmis.in_namespace(namespace).values()):
+                self._dirty[namespace, name].add((Kind.VMI, vmi))
+        self._whole.clear()
+
+    # -- zones out -----------------------------------------------------------------------------------------------------
+
+    def refresh(self, now: float, *, serial: int, limit: int | None = None) -> bool:
+        """Derive what has changed and publish it; return False where `limit` contributions were not enough.
+
+        Nothing is seen before all of it is done: `zones` changes in one step, at the end. `serial` is what a changed
+        zone's serial shall be; it never goes back.
+        """
+        if not self._synced:
+            if self.missing:
+                return True
+            self._start()
+        self._expire(now)
+        self._expand()
+        left = limit if limit is not None else -1
+        while self._dirty and left:
+            key = next(iter(self._dirty))
+            left = self._derive(key, self._dirty[key], now, left)
+        if self._dirty:
+            return False
+        self.zones = self._publication.publish(serial)
+        return True
+
+    def _start(self) -> None:
+        """Go from collecting to deriving: everything is new."""
+        self._synced = True
+        self._dirty_namespaces.update(one.name for one in self._namespaces)
+        for service in self._services:
+            self._mark_whole(service.key)
+
+    def _derive(self, key: Key, sources: set[Source], now: float, left: int) -> int:
+        """Derive a Service's changed contributions and flush it once none is left; return what is left of the limit."""
+        service = self._published(key)
+        if service is None:
+            sources.clear()
+        entry = self._entries.get(key) or Entry(self._config.ttl)
+        while sources and left and service is not None:
+            self._contribute(entry, service, sources.pop(), now)
+            left -= 1
+        if not sources:
+            del self._dirty[key]
+            entry.flush(service, self._publication)
+        if service is not None:
+            self._entries[key] = entry
+        else:
+            self._entries.pop(key, None)
+        return left
+
+    def _published(self, key: Key) -> Service | None:
+        """Return the Service if it is to be published at all."""
+        service = self._services.get(key)
+        if service is None or not self._exposed(service.namespace):
+            return None
+        return service if service.headless or self._config.kubevirt != "only" else None
+
+    def _contribute(self, entry: Entry, service: Service, source: Source, now: float) -> None:
+        """Derive what one VMI or EndpointSlice contributes."""
+        kind, name = source
+        if kind is Kind.VMI:
+            vmi = self._vmis.get((service.namespace, name))
+            outcome = self._vmi_outcome(vmi, service, now) if vmi is not None else None
+            entry.contribute(source, outcome.endpoints if isinstance(outcome, Published) else ())
+            return
+        one = self._slices.get((service.namespace, name))
+        if one is not None and one.service == service.name:
+            endpoints = slice_endpoints(one, self._pods.owned, pod_names=self._config.pod_names)
+        else:
+            endpoints = ()
+        if self._config.kubevirt == "only":
+            entry.set_foreign(name, foreign=bool(endpoints))
+            endpoints = ()
+        entry.contribute(source, endpoints)
+
+    def _vmi_outcome(self, vmi: VirtualMachineInstance, service: Service, now: float) -> Published | Refused:
+        """Return what a VMI contributes to a Service of its namespace, or why nothing."""
+        observation = self._observations.get(vmi.key, NOTHING)
+        return vmi_endpoints(vmi, service, observation, self._pods.addresses(vmi), now)
+
+    def _exposed(self, namespace: str) -> bool:
+        """Say whether a namespace is published: it exists, and is among those that are asked for, if any are.
+
+        Where no Namespace is known at all (manifests without them, or no right to read them), all of them exist.
+        """
+        if self._config.namespaces and namespace not in self._config.namespaces:
+            return False
+        return not len(self._namespaces) or self._namespaces.get(("", namespace)) is not None
+
+    def _publish_namespace(self, namespace: str) -> None:
+        """Make `<namespace>.svc.<zone>` exist, or cease to."""
+        known = self._namespaces.get(("", namespace)) is not None
+        for origin in self._config.zones:
+            try:
+                name = from_labels((namespace.encode(), b"svc"), origin)
+            except InvalidNameError:
+                continue
+            self._publication.set(origin, name, EMPTY if known and self._exposed(namespace) else None)
