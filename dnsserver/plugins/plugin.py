@@ -5,10 +5,11 @@ gets every occurrence of the directive in one server block, checks every argumen
 `Directive.error` or `Property.error`) for what it does not understand: nothing is parsed and ignored.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import coroutine
 from typing import TYPE_CHECKING
 
 from dnsserver.corefile import Directive
@@ -58,6 +59,7 @@ class Runtime:
     fail: Callable[[str], None]  # ends the process with this message, so that its supervisor starts it again
     plugins: Callable[[], Sequence["Plugin"]]  # every plugin of every server block
     servers: dict[int, str] = field(default_factory=dict)  # id(plugin) -> the block's server label, "dns://:53"
+    addresses: tuple[bytes, ...] = ()  # the host's own, packed, without loopback: where NS records lead
 
 
 class Plugin:
@@ -76,6 +78,7 @@ class Plugin:
     @asynccontextmanager
     async def running(self, runtime: Runtime) -> AsyncIterator[None]:
         """Hold whatever the plugin needs while its server block serves."""
+        del runtime
         yield
 
 
@@ -97,3 +100,12 @@ def _bind(plugin: Plugin, call_next: Handler) -> Handler:
         return await plugin.handle(request, call_next)
 
     return handle
+
+
+@coroutine
+def leave_fast_lane() -> Generator[None, None, None]:
+    """Wait for one turn of the event loop: a handler that is going to wait for anything does this first.
+
+    A chain is run without a task as far as it goes (`dnsserver.server.run_eagerly`); timeouts and locks need one.
+    """
+    yield

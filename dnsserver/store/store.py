@@ -96,7 +96,7 @@ class Store:
             case ListStarted(kind):
                 self._staged[kind] = {}
             case ListedPage(kind, objects, kept):
-                self._stage(kind, objects, kept)
+                self._stage(kind, objects, kept, now)
             case ListEnded(kind):
                 self._replace(kind, self._staged.pop(kind, {}), now)
                 self._listed.add(kind)
@@ -110,12 +110,17 @@ class Store:
                 self._replace(kind, {}, now)
                 self._absent.add(kind)
 
-    def _stage(self, kind: Kind, objects: Iterable[Object], kept: Iterable[Key]) -> None:
-        """Note a page of a list; what has not changed stays the object it was, so that there are never two copies."""
+    def _stage(self, kind: Kind, objects: Iterable[Object], kept: Iterable[Key], now: float) -> None:
+        """Note a page of a list; what has not changed stays the object it was, so that there are never two copies.
+
+        Before the first sync nothing is visible anyway: a page is taken in as it comes, and not all of them at the end.
+        """
         staged, table = self._staged.setdefault(kind, {}), self._table(kind)
         for value in objects:
             known = table.get(value.key)
             staged[value.key] = known if known is not None and known == value else value
+            if not self._synced:
+                self._put(kind, value, now)
         for key in kept:
             known = table.get(key)
             if known is not None:

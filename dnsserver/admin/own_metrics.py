@@ -1,0 +1,90 @@
+"""The metrics that CoreDNS does not have: what is known of the cluster, and how the sockets fare."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from dnsserver.cluster import Cluster
+from dnsserver.names import to_text
+from dnsserver.transports import TransportStats
+
+
+def cluster_families(cluster: Cluster) -> Iterator[Metric]:
+    """Yield the families of one `kubernetes` plugin, told apart by its first zone."""
+    primary = to_text(cluster.zones[0].origin)
+    synced = GaugeMetricFamily("dnsserver_synced", "1 once every resource has been listed.", labels=("cluster",))
+    synced.add_metric((primary,), float(cluster.synced))
+    yield synced
+    objects = GaugeMetricFamily("dnsserver_objects", "Objects known, by kind.", labels=("cluster", "kind"))
+    for kind, count in cluster.store.counts().items():
+        objects.add_metric((primary, kind.value), count)
+    yield objects
+    yield from _zones(cluster)
+    now = time.monotonic()
+    graces = sum(one.in_grace(now) for one in cluster.store.observations)
+    holds = sum(bool(one.held_addresses(now)) for one in cluster.store.observations)
+    for name, text, value in (
+        ("dnsserver_migration_graces", "VMIs whose name outlives Ready=False at a migration's hand-over.", graces),
+        ("dnsserver_address_holds", "VMIs whose last good addresses outlive an empty report.", holds),
+    ):
+        family = GaugeMetricFamily(name, text, labels=("cluster",))
+        family.add_metric((primary,), value)
+        yield family
+    yield from _sources(cluster, primary, now)
+
+
+def _zones(cluster: Cluster) -> Iterator[Metric]:
+    """Yield what each zone is like."""
+    serial = GaugeMetricFamily("dnsserver_zone_serial", "The zone's SOA serial.", labels=("zone",))
+    names = GaugeMetricFamily("dnsserver_zone_names", "Owner names in the zone.", labels=("zone",))
+    for zone in cluster.zones:
+        serial.add_metric((to_text(zone.origin),), zone.serial)
+        names.add_metric((to_text(zone.origin),), len(zone.nodes))
+    yield serial
+    yield names
+
+
+def _sources(cluster: Cluster, primary: str, now: float) -> Iterator[Metric]:
+    """Yield what the sources have counted."""
+    age = GaugeMetricFamily(
+        "dnsserver_source_age_seconds", "Time since a source last answered, by kind.", labels=("cluster", "kind")
+    )
+    counters = {
+        name: CounterMetricFamily(f"dnsserver_{name}", text, labels=("cluster", "kind"))
+        for name, text in (
+            ("refused_objects", "Objects that could not be understood."),
+            ("lists", "Complete lists."),
+            ("watch_errors", "Watches that ended in an error."),
+        )
+    }
+    ignored = CounterMetricFamily(
+        "dnsserver_ignored_objects", "Objects of kinds that decide no answer.", labels=("cluster",)
+    )
+    for source in cluster.sources:
+        status = source.status
+        for kind, at in status.last_contact.items():
+            age.add_metric((primary, kind.value), now - at)
+        for name, counts in (
+            ("refused_objects", status.refused),
+            ("lists", status.lists),
+            ("watch_errors", status.watch_errors),
+        ):
+            for kind in source.kinds:
+                counters[name].add_metric((primary, kind.value), counts[kind])
+    ignored.add_metric((primary,), sum(source.status.ignored for source in cluster.sources))
+    yield age
+    yield from counters.values()
+    yield ignored
+
+
+def transport_families(stats: Mapping[str, TransportStats]) -> Iterator[Metric]:
+    """Yield what the listeners have counted, by server label."""
+    family = CounterMetricFamily(
+        "dnsserver_transport_events", "What happened at the sockets, by kind.", labels=("server", "event")
+    )
+    for server, counted in stats.items():
+        for field in fields(counted):
+            family.add_metric((server, field.name), getattr(counted, field.name))
+    yield family

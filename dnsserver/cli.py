@@ -1,0 +1,196 @@
+"""The command: flags and subcommands in, exit code out. No traceback reaches a user."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from dnsserver.corefile import Corefile, CorefileError, load, parse
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+_DEFAULT_PORT = 53
+
+_EPILOG = """examples:
+  dnsserver -conf Corefile                   serve what the Corefile says
+  dnsserver --manifests objects/ -p 1053     serve objects from files, without a cluster
+  dnsserver check -conf Corefile             say whether a Corefile is valid
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0, 1 for what went wrong, 2 for a wrong command line."""
+    arguments = _parser().parse_args(argv)
+    if arguments.version:
+        return _print_version()
+    if arguments.plugins:
+        return _print_plugins()
+    _set_up_logging()
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the error and where to find help."""
+        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of CoreDNS's flags, with one dash or two, and of our own."""
+    parser = _Parser(
+        prog="dnsserver",
+        description="A CoreDNS-compatible authoritative DNS server for Kubernetes clusters that run KubeVirt VMs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", nargs="?", choices=("serve", "check"), default="serve", help="what to do (serve)")
+    parser.add_argument("-conf", "--conf", metavar="FILE", help="the Corefile (Corefile in the working directory)")
+    parser.add_argument(
+        "-dns.port", "--dns.port", "-p", "--port", dest="port", metavar="N", type=_port, help="port of keys without one"
+    )
+    parser.add_argument("-pidfile", "--pidfile", metavar="FILE", help="write the process id here")
+    parser.add_argument("-plugins", "--plugins", action="store_true", help="list the plugins")
+    parser.add_argument("-quiet", "--quiet", action="store_true", help="print no start-up banner")
+    parser.add_argument("-version", "--version", action="store_true", help="show the version")
+    parser.add_argument("--manifests", nargs="+", metavar="PATH", help="serve objects from files or folders")
+    parser.add_argument("--zone", metavar="ZONE", help="the zone of --manifests (cluster.local)")
+    return parser
+
+
+def _port(text: str) -> int:
+    """Parse a port number."""
+    if not text.isascii() or not text.isdigit() or int(text[:6]) > 0xFFFF:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number")
+    return int(text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Serve, or check."""
+    from dnsserver.setup import set_up  # the rest of the package, which --help and --version can do without
+
+    port = _DEFAULT_PORT if arguments.port is None else arguments.port
+    try:
+        corefile, folder = _corefile(arguments)
+        setup = set_up(corefile, folder=folder, port=port)
+    except CorefileError as error:
+        return _fail(str(error))
+    if arguments.command == "check":
+        sys.stdout.write(f"{arguments.conf or 'Corefile'} is valid\n")
+        return EXIT_OK
+    from dnsserver.app import App, StartError
+
+    async def serve() -> int:
+        return await App(setup, quiet=arguments.quiet).run()
+
+    try:
+        with _pid_file(arguments.pidfile), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(serve())
+    except (StartError, OSError) as error:
+        return _fail(str(error))
+
+
+def _corefile(arguments: argparse.Namespace) -> tuple[Corefile, Path]:
+    """Return the Corefile and the folder that its relative paths start at. Raises `CorefileError`."""
+    if arguments.manifests is not None:
+        if arguments.conf is not None:
+            raise CorefileError("--manifests and -conf cannot go together", "command line")
+        return parse(_manifests_corefile(arguments), file="command line"), Path()
+    if arguments.zone is not None:
+        raise CorefileError("--zone goes with --manifests; a Corefile names its zones itself", "command line")
+    if arguments.conf == "stdin":
+        return parse(sys.stdin.read(), file="stdin"), Path()
+    path = Path(arguments.conf or "Corefile")
+    return load(path), path.parent
+
+
+def _manifests_corefile(arguments: argparse.Namespace) -> str:
+    """Return the Corefile that --manifests and --zone stand for."""
+    zone = _quoted(arguments.zone or "cluster.local")
+    paths = " ".join(_quoted(path) for path in arguments.manifests)
+    return f"""{zone} in-addr.arpa ip6.arpa {{
+    errors
+    loadbalance
+    kubernetes {{
+        manifests {paths}
+    }}
+}}
+"""
+
+
+def _quoted(text: str) -> str:
+    """Return a Corefile token that stands for `text`."""
+    escaped = text.replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@contextmanager
+def _pid_file(path: str | None) -> Iterator[None]:
+    """Hold the process id in a file. Raises `OSError`."""
+    if path is None:
+        yield
+        return
+    Path(path).write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        Path(path).unlink(missing_ok=True)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's event loop where it is installed, or None for asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _set_up_logging() -> None:
+    """Log to stdout as CoreDNS does: `[INFO] plugin/kubernetes: message`."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Formatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+
+
+class _Formatter(logging.Formatter):
+    """CoreDNS's line: the level, the plugin where one speaks, the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback of a fault of our own."""
+        prefix = f"{record.name}: " if record.name.startswith("plugin/") else ""
+        line = f"[{record.levelname}] {prefix}{record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _print_version() -> int:
+    """Print the version."""
+    from dnsserver.app import version_lines
+
+    sys.stdout.write("\n".join(version_lines()) + "\n")
+    return EXIT_OK
+
+
+def _print_plugins() -> int:
+    """Print the plugins that a Corefile may name."""
+    from dnsserver.plugins.order import available
+
+    sys.stdout.write("".join(f"dns.{name}\n" for name in sorted(available())))
+    return EXIT_OK
+
+
+def _fail(message: str) -> int:
+    """Say what went wrong."""
+    sys.stderr.write(f"dnsserver: {message}\n")
+    return EXIT_FAILED

@@ -1,0 +1,94 @@
+"""Keeps one store in step with its sources: events in, zones out, while queries are answered in between."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from dnsserver.events import Event
+from dnsserver.sources.source import Source
+from dnsserver.store import Store
+from dnsserver.zone import Zone
+
+MAX_QUEUED = 1000  # events that wait; a source that is faster than the store waits with the next
+SLICE = 200  # contributions derived before queries get their turn: about a millisecond
+
+
+class Cluster:
+    """A store, its sources, and the zones that they make together."""
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Sequence[Source],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.sources = tuple(sources)
+        self._clock = clock
+        self._wall = wall
+        self._events: deque[Event] = deque()
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._published = asyncio.Condition()
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """The zones as they are now."""
+        return self.store.zones
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything has been listed once."""
+        return self.store.synced
+
+    async def run(self) -> None:
+        """Follow the sources until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for source in self.sources:
+                tasks.create_task(self._pump(source))
+            tasks.create_task(self._follow())
+
+    async def wait_synced(self) -> None:
+        """Return once everything has been listed and the zones hold it."""
+        async with self._published:
+            await self._published.wait_for(lambda: self.store.synced)
+
+    async def _pump(self, source: Source) -> None:
+        """Queue one source's events."""
+        async for event in source.events():
+            while len(self._events) >= MAX_QUEUED:
+                self._taken.clear()
+                await self._taken.wait()
+            self._events.append(event)
+            self._arrived.set()
+
+    async def _follow(self) -> None:
+        """Apply what has come in, publish it, and wait for more or for the next deadline."""
+        while True:
+            await self._wait()
+            while self._events:
+                self.store.apply(self._events.popleft(), self._clock())
+            self._arrived.clear()
+            self._taken.set()
+            await self._publish()
+            async with self._published:
+                self._published.notify_all()
+
+    async def _publish(self) -> None:
+        """Derive what has changed in slices, and let queries have their turn between them."""
+        done = False
+        while not done:
+            done = self.store.refresh(self._clock(), serial=int(self._wall()), limit=SLICE)
+            await asyncio.sleep(0)
+
+    async def _wait(self) -> None:
+        """Wait for an event, or for the time at which an answer changes by itself."""
+        deadline = self.store.deadline
+        timeout = None if deadline is None else max(0.0, deadline - self._clock())
+        try:
+            await asyncio.wait_for(self._arrived.wait(), timeout)
+        except TimeoutError:
+            return

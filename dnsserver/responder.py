@@ -1,0 +1,111 @@
+"""The rules that hold for every query before and after a zone is asked: header, EDNS, class, type, size; no I/O.
+
+Invariant: nothing here raises, whatever the octets, and what comes out is a whole message or silence.
+"""
+
+from dnsserver.message import OWN_UDP_SIZE, PLAIN_UDP_SIZE, Query, Reply, Transport
+from dnsserver.records import Opcode, Rcode, RRClass, RRType
+from dnsserver.wire import (
+    HEADER_SIZE,
+    MAX_MESSAGE,
+    MalformedQueryError,
+    append_record,
+    encode_error,
+    encode_reply,
+    parse_query,
+)
+
+_NOT_AUTHORITATIVE = 20  # INFO-CODEs of extended errors: RFC 8914, section 4.21
+_NOT_SUPPORTED = 21  # RFC 8914, section 4.22
+_INVALID_QUERY_TYPE = 30  # RFC 9824
+
+_BAD_VERSION = Reply(rcode=Rcode.BADVERS, authoritative=False)
+_NOT_IMPLEMENTED = Reply(rcode=Rcode.NOTIMP, authoritative=False)
+_REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False)
+_FOREIGN_CLASS = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(_NOT_AUTHORITATIVE, ""))
+_NO_TRANSFER = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(_NOT_SUPPORTED, ""))
+_INVALID_TYPE = Reply(rcode=Rcode.FORMERR, authoritative=False, extended_error=(_INVALID_QUERY_TYPE, ""))
+
+_DECIDED_TYPES: dict[int, Reply] = {
+    0: _INVALID_TYPE,  # stands for "no type" (RFC 6895, section 3.1)
+    RRType.OPT: _INVALID_TYPE,  # belongs to a message, not to a name
+    128: _INVALID_TYPE,  # NXNAME (RFC 9824)
+    249: _NOT_IMPLEMENTED,  # TKEY (RFC 2930)
+    RRType.TSIG: _INVALID_TYPE,
+    RRType.IXFR: _NO_TRANSFER,
+    RRType.AXFR: _NO_TRANSFER,
+    253: _NOT_IMPLEMENTED,  # MAILB, MAILA: obsolete (RFC 6895, section 3.1)
+    254: _NOT_IMPLEMENTED,
+}
+_IN, _ANY_CLASS = int(RRClass.IN), int(RRClass.ANY)  # plain integers: read for every query
+
+
+def receive(wire: bytes, transport: Transport) -> Query | bytes | None:
+    """Return the question for the zones, or the response where the rules already decide it, or None for silence.
+
+    Silence is for messages too short to have a header and for responses (QR=1), so two servers cannot loop. A query
+    for class ANY goes on: its answer is what class IN has, without AA (RFC 1035, section 6.2).
+    """
+    if len(wire) < HEADER_SIZE or wire[2] & 0x80:
+        return None
+    if wire[2] & 0x78:
+        return _other_opcode(wire, transport)
+    try:
+        query = parse_query(wire)
+    except MalformedQueryError as error:
+        return _malformed(wire, error, transport)
+    if (reply := _decide(query)) is not None:
+        return finish(query, reply, transport)
+    return query
+
+
+def _decide(query: Query) -> Reply | None:
+    """Return the reply to a query that no zone has to see, None for all others."""
+    if query.edns is not None and query.edns.version:
+        return _BAD_VERSION  # first: what the rest of the query means is not known (RFC 6891, section 6.1.3)
+    if query.qclass not in (_IN, _ANY_CLASS):
+        return _FOREIGN_CLASS
+    return _DECIDED_TYPES.get(query.qtype)
+
+
+def _other_opcode(wire: bytes, transport: Transport) -> bytes:
+    """Return REFUSED to NOTIFY, for nobody is our primary, and NOTIMP to the rest (RFC 8906, section 3.1.4).
+
+    The question is repeated where there is one; opcodes that have other bodies get a bare header.
+    """
+    notify = wire[2] >> 3 & 15 == Opcode.NOTIFY
+    reply = _REFUSED if notify else _NOT_IMPLEMENTED
+    try:
+        query = parse_query(wire)
+    except MalformedQueryError as error:
+        if notify:
+            return _malformed(wire, error, transport)
+        if error.query is None:
+            return encode_error(wire, reply.rcode)
+        query = error.query
+    return finish(query, reply, transport)
+
+
+def _malformed(wire: bytes, error: MalformedQueryError, transport: Transport) -> bytes:
+    """Return the error response: with the question if it could be read, with OPT if the query had one."""
+    if error.query is None:
+        return encode_error(wire, error.rcode)
+    limit = reply_limit(error.query, transport)
+    response = encode_reply(error.query, Reply(rcode=error.rcode, authoritative=False), limit=limit)
+    if error.tsig and len(response) + len(error.tsig) <= limit:
+        return append_record(response, error.tsig)
+    return response
+
+
+def reply_limit(query: Query, transport: Transport) -> int:
+    """Return how many octets the response may have (RFC 6891, section 6.2.3; RFC 9715, section 3)."""
+    if transport is not Transport.UDP:
+        return MAX_MESSAGE
+    if query.edns is None:
+        return PLAIN_UDP_SIZE
+    return min(max(PLAIN_UDP_SIZE, query.edns.udp_size), OWN_UDP_SIZE)
+
+
+def finish(query: Query, reply: Reply, transport: Transport) -> bytes:
+    """Return the response that carries a reply over a transport."""
+    return encode_reply(query, reply, limit=reply_limit(query, transport))
