@@ -36,3 +36,6 @@ format: $(READY)  ## let ruff format and mend what it can
 
 clean:  ## remove the environment and every build product
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+
+bench: $(READY)  ## every benchmark; `make bench NAMES=updates` runs one
+	$(BIN)/python -m benchmarks $(NAMES)

@@ -74,6 +74,9 @@ _BUILDERS: dict[Kind, Callable[[Any], Slim]] = {
     Kind.ENDPOINT_SLICE: endpoint_slice,
     Kind.VMI: virtual_machine_instance,
 }
+# what hostile input makes msgspec raise: its own errors and those of UTF-8 are ValueErrors, deep nesting is the other
+_UNREADABLE = (ValueError, RecursionError)
+
 _LIST = msgspec.json.Decoder(_ListView)
 _EVENT = msgspec.json.Decoder(WatchEvent)
 _DOCUMENT = msgspec.json.Decoder(Document)
@@ -83,7 +86,7 @@ def decode_object(kind: Kind, raw: bytes | msgspec.Raw) -> Slim:
     """Parse the JSON of one object. Raises `InvalidObjectError`."""
     try:
         return _build(kind, _DECODERS[kind].decode(raw))
-    except ValueError as error:  # msgspec's errors are ValueErrors too
+    except _UNREADABLE as error:
         raise InvalidObjectError(kind, _key_in_json(raw), _reason(error)) from error
 
 
@@ -91,7 +94,7 @@ def read_object(kind: Kind, value: object) -> Slim:
     """Take one object that YAML has already parsed. Raises `InvalidObjectError`."""
     try:
         return _build(kind, msgspec.convert(value, _VIEWS[kind]))
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise InvalidObjectError(kind, _key_in_value(value), _reason(error)) from error
 
 
@@ -130,7 +133,7 @@ def _build(kind: Kind, view: Any) -> Slim:
     return _BUILDERS[kind](view)
 
 
-def _reason(error: ValueError) -> str:
+def _reason(error: Exception) -> str:
     """Return an error's text on one line."""
     return " ".join(str(error).split())
 
@@ -139,7 +142,7 @@ def _key_in_json(raw: bytes | msgspec.Raw) -> Key:
     """Return the key of an object that may be wrong anywhere."""
     try:
         return _key_in_value(msgspec.json.decode(raw))
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return "", ""
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
+from asyncio_extras import call_in_executor
+
 from dnsserver.admin.own_metrics import cluster_families
 from dnsserver.answer import answer
 from dnsserver.cluster import Cluster
@@ -276,6 +278,7 @@ class Kubernetes(Plugin):
         config = self.config
         if config.manifests:
             manifests = Manifests(config.manifests)
+            await call_in_executor(manifests.check)
             return [manifests]
         api = await stack.enter_async_context(connect(config.api))
         selectors = dict.fromkeys(_LABELLED, config.labels) | {Kind.NAMESPACE: config.namespace_labels}
