@@ -1,0 +1,21 @@
+# syntax=docker/dockerfile:1
+# Two stages: build tools stay in the first; the second has the interpreter, the packages and nothing else of ours.
+ARG PYTHON=3.13
+
+FROM python:${PYTHON}-slim-trixie AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY dnsserver ./dnsserver
+RUN python -m venv /opt/dnsserver \
+    && /opt/dnsserver/bin/python -m pip install --constraint constraints.txt . \
+    && /opt/dnsserver/bin/python -m pip uninstall --yes pip \
+    && /opt/dnsserver/bin/python -m compileall -q /opt/dnsserver
+
+FROM python:${PYTHON}-slim-trixie
+COPY --from=build /opt/dnsserver /opt/dnsserver
+ENV PATH=/opt/dnsserver/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# A number, so that Kubernetes can see that it is not root (runAsNonRoot)
+USER 65532:65532
+EXPOSE 53 53/udp 8080 8181 9153
+ENTRYPOINT ["dnsserver"]
