@@ -1,5 +1,6 @@
 """A query as it was asked and a reply before it is encoded; no I/O."""
 
+from collections.abc import Iterable
 from enum import Enum
 
 import msgspec
@@ -68,6 +69,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     authenticated: bool = False
     truncated: bool = False  # an upstream's TC bit, kept
     extended_error: tuple[int, str] | None = None  # (INFO-CODE, EXTRA-TEXT) (RFC 8914, section 2)
+    options: tuple[tuple[int, bytes], ...] = ()  # further EDNS options, sent where the query had EDNS: (code, data)
+    max_udp_size: int = 0  # octets: a limit below the client's own (plugin `bufsize`); 0 is none
+    silent: bool = False  # send nothing at all (plugin `acl`, action drop)
+    stream: Iterable[RRset] | None = None  # a zone transfer: the answer, in as many TCP messages as it takes
 
 
 _HEADER = 12  # octets (RFC 1035, section 4.1.1)

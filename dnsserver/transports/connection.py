@@ -1,0 +1,222 @@
+"""One TCP connection: length prefixes (RFC 1035, section 4.2.2), queries answered as they come, no more than it reads.
+
+Invariant: a connection holds at most one read buffer and what the write buffer's limit lets it add. A client that does
+not read its answers is not read from.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from dnsserver.message import Client
+from dnsserver.transports.dispatch import Dispatcher, Response, servfail
+from dnsserver.wire import HEADER_SIZE, MAX_MESSAGE
+
+PREFIX = 2  # octets of a length
+READ_BUFFER = 4096  # octets; grows for a longer message and shrinks after it
+WRITE_BUFFER = 64 * 1024  # octets that wait for the client before nothing more is read from it
+PIPELINE = 100  # queries of one connection in flight before nothing more is read from it
+
+
+class Connection(asyncio.BufferedProtocol):
+    """The protocol of one client; `used` and `ended` tell its listener."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        client: Client,
+        used: "Callable[[Connection], None]",
+        ended: "Callable[[Connection], None]",
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._client = client
+        self._used = used
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray(READ_BUFFER)
+        self._filled = 0  # octets of the buffer
+        self._in_flight = 0  # answers waited for
+        self._write_full = False
+        self._finishing = False  # no more queries than were begun: the client's half-close, or ours
+        self._deaf = False  # nothing that still comes in can be understood
+        self._reading = True
+        self._at_eof = False
+        self._processing = False
+        self._since = self._loop.time()  # when the present wait, for a query or for the rest of it, began
+        self._stuck_since = 0.0  # when the write buffer filled up, or the close that has to empty it began
+        self._closing = False
+
+    @property
+    def source(self) -> str:
+        """The client's address."""
+        return self._client.address
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lost but time if the connection ends: no answer is due, and none waits to be read."""
+        return not self._in_flight and (self._transport is None or not self._transport.get_write_buffer_size())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transport has the methods but not the base class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        if self._closing:
+            self._transport.abort()
+        elif self._finishing:
+            self.finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature is asyncio's
+        self._transport = None
+        self._ended(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the signature is asyncio's
+        return memoryview(self._buffer)[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._filled:
+            self._since = self._loop.time()
+        self._filled += nbytes
+        self._process()
+
+    def eof_received(self) -> bool:
+        self._finishing = self._at_eof = True
+        self._filled = self._whole()  # the rest of a message is not going to come
+        self._process()
+        return True  # keep the write side: answers are still due (RFC 7766, section 6.2.4)
+
+    def pause_writing(self) -> None:
+        self._write_full = True
+        self._stuck_since = self._loop.time()
+        self._process()
+
+    def resume_writing(self) -> None:
+        self._write_full = False
+        self._process()
+
+    def finish(self) -> None:
+        """Close as soon as no query that has begun to arrive is left."""
+        self._finishing = True
+        self._process()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def expire(self, now: float, *, idle: float, message: float, write: float) -> None:
+        """End the connection if it has waited too long, in seconds, for the client to ask, to go on, or to read."""
+        stats = self._dispatcher.stats
+        if self._transport is None:
+            return
+        if self._write_full or self._closing:
+            if now - self._stuck_since >= write:
+                stats.write_timeouts += 1
+                self.abort()
+        elif self._in_flight:
+            return
+        elif self._filled:
+            if now - self._since >= message:
+                stats.message_timeouts += 1
+                self._close()
+        elif now - self._since >= idle:
+            stats.idle_timeouts += 1
+            self._close()
+
+    def _process(self) -> None:
+        """Ask every whole message in the buffer, as long as there is room for answers; then read on, wait or close."""
+        if self._processing or not self._open:
+            return
+        self._processing = True
+        start = 0
+        try:
+            while self._may_ask and (message := self._next_message(start)) is not None:
+                start += PREFIX + len(message)
+                self._ask(message)
+        finally:
+            self._processing = False
+            self._drop(start)
+        if self._finishing and not self._filled and not self._in_flight:
+            self._close()
+        else:
+            self._read(self._may_ask)
+
+    @property
+    def _open(self) -> bool:
+        """Whether there is anybody to write to: neither side has ended the connection, reset ones included."""
+        return self._transport is not None and not self._closing and not self._transport.is_closing()
+
+    @property
+    def _may_ask(self) -> bool:
+        return not (self._write_full or self._closing or self._deaf or self._in_flight >= PIPELINE)
+
+    def _next_message(self, start: int) -> bytes | None:
+        """Return the message at an index of the buffer, None while it is not whole; close where it cannot be one."""
+        body = start + PREFIX
+        if self._filled < body:
+            return None
+        length = int.from_bytes(self._buffer[start:body], "big")
+        if length < HEADER_SIZE:
+            self._dispatcher.stats.bad_lengths += 1
+            self._finishing = self._deaf = True  # what follows cannot be told apart
+            self._filled = start
+            return None
+        return bytes(self._buffer[body : body + length]) if self._filled >= body + length else None
+
+    def _whole(self) -> int:
+        """Return how many octets of the buffer belong to whole messages."""
+        end = 0
+        while end + PREFIX <= self._filled:
+            following = end + PREFIX + int.from_bytes(self._buffer[end : end + PREFIX], "big")
+            if following > self._filled:
+                break
+            end = following
+        return end
+
+    def _ask(self, message: bytes) -> None:
+        self._since = self._loop.time()
+        self._in_flight += 1
+        self._used(self)
+        if not self._dispatcher.ask(message, self._client, self._deliver):
+            self._deliver(servfail(message))  # the client waits on this connection: silence would only cost it time
+
+    def _deliver(self, response: Response) -> None:
+        """Send one response, its length in the same write (RFC 7766, section 8), and go on."""
+        self._in_flight -= 1
+        if self._transport is None or not self._open:
+            return
+        if response is not None and len(response) <= MAX_MESSAGE:
+            self._transport.write(len(response).to_bytes(PREFIX, "big") + response)
+            self._dispatcher.stats.responses += 1
+        if not self._processing:
+            if not self._filled:
+                self._since = self._loop.time()
+            self._process()
+
+    def _drop(self, start: int) -> None:
+        """Move what was not asked yet to the front of a buffer that the message under way fits into."""
+        left = bytes(self._buffer[start : self._filled]) if start < self._filled else b""
+        needed = PREFIX + int.from_bytes(left[:PREFIX], "big") if len(left) >= PREFIX else 0
+        size = max(READ_BUFFER, needed, len(left))
+        if size != len(self._buffer):
+            self._buffer = bytearray(size)  # a new one: the event loop may still hold a view of the old
+        self._buffer[: len(left)] = left
+        self._filled = len(left)
+
+    def _read(self, wanted: bool) -> None:
+        """Pause or resume reading; a client that ended its side has nothing more to say."""
+        if self._transport is None or not self._open or self._at_eof or wanted == self._reading:
+            return
+        self._reading = wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def _close(self) -> None:
+        """Close once what was written has been read; `expire` ends a client that does not."""
+        if self._transport is not None and not self._closing:
+            self._closing = True
+            self._stuck_since = self._loop.time()
+            self._transport.close()

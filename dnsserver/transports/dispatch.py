@@ -1,0 +1,167 @@
+"""What UDP and TCP share: asking for an answer now or later, the counters, and bound sockets."""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from dnsserver.message import Client
+from dnsserver.records import Rcode
+from dnsserver.wire import HEADER_SIZE, encode_error
+
+Response: TypeAlias = bytes | None  # None is silence
+Dispatch: TypeAlias = Callable[[bytes, Client], "Response | Awaitable[Response]"]
+Deliver: TypeAlias = Callable[[Response], None]
+OnLost: TypeAlias = Callable[[Exception | None], None]
+
+MAX_IN_FLIGHT = 1000  # answers a listener may wait for at one time
+CLOSE_TIMEOUT = 1.0  # seconds for the event loop to report what was closed
+
+_LOG_EVERY = 10.0  # seconds: one traceback at most in that time, so that one bad query cannot fill a disk
+_log = logging.getLogger(__name__)
+
+
+class ListenerLostError(Exception):
+    """A listening socket ended without being told to; the process cannot go on serving there."""
+
+
+@dataclass(slots=True)
+class TransportStats:
+    """Counters of one or more listeners; only ever incremented, by the event loop's thread."""
+
+    messages: int = 0  # taken in whole
+    responses: int = 0  # handed to the kernel or its queue
+    failures: int = 0  # exceptions of the dispatch, each answered with SERVFAIL
+    overloads: int = 0  # not asked: too many answers in flight
+    send_errors: int = 0  # UDP: the kernel refused a response or reported an earlier one as undeliverable
+    send_drops: int = 0  # UDP: the send queue was full
+    port_zero: int = 0  # UDP: no answer can be sent there
+    accept_errors: int = 0  # TCP: out of descriptors, or the like
+    connections: int = 0  # TCP: accepted
+    connections_evicted: int = 0  # TCP: idle, closed to make room for another
+    connections_refused: int = 0  # TCP: closed at once, nobody was idle
+    idle_timeouts: int = 0
+    message_timeouts: int = 0  # a message that did not arrive in time
+    write_timeouts: int = 0  # a client that does not read
+    bad_lengths: int = 0  # a length prefix that no DNS message has
+
+
+class Dispatcher:
+    """Asks a dispatch, at once or in a task, and delivers what it says; an exception becomes SERVFAIL."""
+
+    def __init__(self, dispatch: Dispatch, stats: TransportStats, max_in_flight: int) -> None:
+        self._dispatch = dispatch
+        self.stats = stats
+        self._max_in_flight = max_in_flight
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next_log = 0.0
+
+    def ask(self, message: bytes, client: Client, deliver: Deliver) -> bool:
+        """Call `deliver` once, now or later, with the response; return False and never call it when overloaded.
+
+        A task that `drain` cancels does not call it either.
+        """
+        self.stats.messages += 1
+        try:
+            response = self._dispatch(message, client)
+        except Exception:  # whatever a handler does, the listener goes on serving
+            deliver(self._failure(message))
+            return True
+        if response is None or isinstance(response, bytes):
+            deliver(response)
+            return True
+        if len(self._tasks) >= self._max_in_flight:
+            self.stats.overloads += 1
+            _discard(response)
+            return False
+        task = asyncio.get_running_loop().create_task(self._wait(response, message, deliver))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _wait(self, answer: Awaitable[Response], message: bytes, deliver: Deliver) -> None:
+        try:
+            response = await answer
+        except Exception:  # as in `ask`
+            response = self._failure(message)
+        deliver(response)
+
+    def _failure(self, message: bytes) -> Response:
+        """Count and sometimes log the exception being handled; return SERVFAIL where there is a header to answer."""
+        self.stats.failures += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_log:
+            self._next_log = now + _LOG_EVERY
+            _log.exception("answering a query failed (%d so far); it gets SERVFAIL", self.stats.failures)
+        return servfail(message)
+
+    async def drain(self, grace: float) -> None:
+        """Let answers in flight finish for `grace` seconds, then cancel them; returns when none is left."""
+        if self._tasks and grace > 0:
+            await asyncio.wait(self._tasks, timeout=grace)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def servfail(message: bytes) -> Response:
+    """Return SERVFAIL for a query, silence for what is none."""
+    if len(message) < HEADER_SIZE or message[2] & 0x80:
+        return None
+    return encode_error(message, Rcode.SERVFAIL)
+
+
+def _discard(answer: Awaitable[Response]) -> None:
+    """End an awaitable that nobody is going to await."""
+    if inspect.iscoroutine(answer):
+        answer.close()
+    elif isinstance(answer, asyncio.Future):
+        answer.cancel()
+
+
+def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """Return a non-blocking socket bound to a literal address; port 0 picks a free one. Raises OSError.
+
+    An IPv6 socket takes IPv6 only, so `0.0.0.0` and `::` can be bound side by side.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)[0]
+    sock = socket.socket(family, kind)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for TIME_WAIT
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bound_address(sock: socket.socket) -> tuple[str, int]:
+    """Return the address and port a socket is bound to."""
+    host, port = sock.getsockname()[:2]
+    return str(host), int(port)
+
+
+def without_scope(address: str) -> str:
+    """Return an address without its IPv6 scope: `fe80::1%eth0` is `fe80::1`."""
+    return address.partition("%")[0]
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def spawn(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task of a listener, which cancels it itself."""
+    return asyncio.get_running_loop().create_task(coroutine)

@@ -1,0 +1,208 @@
+"""DNS over TCP (RFC 7766): many queries on one connection, each behind its length, with bounds on time and memory."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from dnsserver.message import Client, Transport
+from dnsserver.transports.connection import Connection
+from dnsserver.transports.dispatch import (
+    CLOSE_TIMEOUT,
+    MAX_IN_FLIGHT,
+    Dispatch,
+    Dispatcher,
+    ListenerLostError,
+    OnLost,
+    TransportStats,
+    bind,
+    bound_address,
+    cancelled,
+    spawn,
+    without_scope,
+)
+
+BACKLOG = 1024  # connections the kernel completes before they are accepted; at most net.core.somaxconn
+ACCEPT_RETRY = 0.25  # seconds after an accept that failed, for example with EMFILE
+
+_LISTENER_IS_GONE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+
+
+@dataclass(frozen=True, slots=True)
+class TcpLimits:
+    """What a listener grants its clients; times in seconds."""
+
+    idle: float = 10.0  # without a query (RFC 7766, section 6.2.3; RFC 9210, section 4.3)
+    message: float = 10.0  # from the first octet of a message to its last
+    write: float = 5.0  # for a client to read what waits for it
+    connections: int = 1000
+    connections_per_source: int = 100  # by address
+
+    @property
+    def sweep(self) -> float:
+        """How often the times are looked at."""
+        return min(self.idle, self.message, self.write, 4.0) / 4
+
+
+@contextlib.asynccontextmanager
+async def serve_tcp(
+    dispatch: Dispatch,
+    host: str,
+    port: int,
+    *,
+    server_name: str,
+    stats: TransportStats | None = None,
+    on_lost: OnLost | None = None,
+    limits: TcpLimits | None = None,
+    max_in_flight: int = MAX_IN_FLIGHT,
+    grace: float = 5.0,
+) -> AsyncIterator[tuple[str, int]]:
+    """Answer the connections to a literal address while the context is open; yields the bound (host, port).
+
+    Leaving the context closes the listener, gives connections with a query in flight `grace` seconds to finish it,
+    then ends them all. Should the listener end before, `on_lost` is called at once, and leaving raises
+    `ListenerLostError`.
+    """
+    sock = bind(host, port, socket.SOCK_STREAM)
+    dispatcher = Dispatcher(dispatch, stats or TransportStats(), max_in_flight)
+    listener = _TcpListener(sock, dispatcher, server_name, limits or TcpLimits(), on_lost)
+    try:
+        sock.listen(BACKLOG)
+        address = bound_address(sock)
+        tasks = [spawn(listener.watch(endless)) for endless in (listener.accept(), listener.sweep())]
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        yield address
+    finally:
+        for task in tasks:
+            await cancelled(task)
+        sock.close()
+        await listener.close(grace)
+    if listener.reason is not None:
+        raise ListenerLostError(f"the TCP listener of {server_name} was lost") from listener.reason
+
+
+class _TcpListener:
+    """Accepts connections and ends those that outstay their time or their number."""
+
+    def __init__(
+        self, sock: socket.socket, dispatcher: Dispatcher, server_name: str, limits: TcpLimits, on_lost: OnLost | None
+    ) -> None:
+        self._sock = sock
+        self._dispatcher = dispatcher
+        self._stats = dispatcher.stats
+        self._server_name = server_name
+        self._limits = limits
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._connections: dict[Connection, None] = {}  # least recently used first
+        self._per_source: dict[str, int] = {}
+        self._all_ended = asyncio.Event()
+        self.reason: Exception | None = None  # why the listener was lost, None while it is not
+
+    async def accept(self) -> None:
+        """Accept until cancelled or until the listening socket is gone."""
+        while True:
+            try:
+                sock, address = await self._loop.sock_accept(self._sock)
+            except OSError as error:
+                self._stats.accept_errors += 1
+                if error.errno in _LISTENER_IS_GONE:
+                    raise
+                await asyncio.sleep(ACCEPT_RETRY)
+            else:
+                await self._admit(sock, without_scope(address[0]), address[1])
+
+    async def watch(self, endless: Coroutine[Any, Any, None]) -> None:
+        """Run what never ends by itself; if it fails, the listener is lost."""
+        try:
+            await endless
+        except Exception as error:  # whatever it is, nobody is served any more
+            self.reason = error
+            if self._on_lost is not None:
+                self._on_lost(error)
+
+    async def _admit(self, sock: socket.socket, source: str, port: int) -> None:
+        """Serve a new connection, in place of an idle one if there are too many; refuse it if none is idle."""
+        self._stats.connections += 1
+        if not (self._make_room(source) and self._make_room(None)):
+            self._stats.connections_refused += 1
+            sock.close()
+            return
+        client = Client(source, port, Transport.TCP, self._server_name)
+        connection = Connection(self._dispatcher, client, self._used, self._ended)
+        self._connections[connection] = None
+        self._per_source[source] = self._per_source.get(source, 0) + 1
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, sock)
+        except Exception:  # one client's socket, whatever is wrong with it, is not the listener's
+            self._stats.accept_errors += 1
+            sock.close()
+            self._ended(connection)
+
+    def _make_room(self, source: str | None) -> bool:
+        """Say whether one more connection, of this source or at all, is within the limits; may end the oldest idle."""
+        if source is None:
+            room = len(self._connections) < self._limits.connections
+        else:
+            room = self._per_source.get(source, 0) < self._limits.connections_per_source
+        if room:
+            return True
+        for connection in self._connections:
+            if connection.idle and source in (None, connection.source):
+                self._stats.connections_evicted += 1
+                connection.abort()
+                self._ended(connection)
+                return True
+        return False
+
+    def _used(self, connection: Connection) -> None:
+        """Move a connection behind those that were used before it."""
+        if connection in self._connections:
+            del self._connections[connection]
+            self._connections[connection] = None
+
+    def _ended(self, connection: Connection) -> None:
+        """Forget a connection; told twice where it was evicted before it ended."""
+        if connection not in self._connections:
+            return
+        del self._connections[connection]
+        left = self._per_source[connection.source] - 1
+        if left:
+            self._per_source[connection.source] = left
+        else:
+            del self._per_source[connection.source]
+        if not self._connections:
+            self._all_ended.set()
+
+    async def sweep(self) -> None:
+        """End connections whose time is up, until cancelled."""
+        limits = self._limits
+        while True:
+            await asyncio.sleep(limits.sweep)
+            now = self._loop.time()
+            for connection in list(self._connections):
+                connection.expire(now, idle=limits.idle, message=limits.message, write=limits.write)
+
+    async def close(self, grace: float) -> None:
+        """Let queries in flight finish for `grace` seconds, then end every connection and answer."""
+        for connection in list(self._connections):
+            connection.finish()
+        if grace > 0:
+            await self._wait_until_ended(grace)
+        for connection in list(self._connections):
+            connection.abort()
+        await self._dispatcher.drain(0)
+        await self._wait_until_ended(CLOSE_TIMEOUT)
+
+    async def _wait_until_ended(self, seconds: float) -> None:
+        self._all_ended.clear()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._all_ended.wait()

@@ -1,0 +1,43 @@
+"""The part of asyncio_extras that is used here; the package carries no types."""
+
+from asyncio import Future
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor
+from os import PathLike
+from types import TracebackType
+from typing import Literal, ParamSpec, TypeVar, overload
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+class AsyncTextFile:
+    def __await__(self) -> Generator[object, None, AsyncTextFile]: ...
+    async def __aenter__(self) -> AsyncTextFile: ...
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None: ...
+    async def read(self, size: int = ...) -> str: ...
+
+class AsyncBinaryFile:
+    def __await__(self) -> Generator[object, None, AsyncBinaryFile]: ...
+    async def __aenter__(self) -> AsyncBinaryFile: ...
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None: ...
+    async def read(self, size: int = ...) -> bytes: ...
+
+@overload
+def open_async(
+    file: str | PathLike[str], mode: Literal["rb"], *, executor: Executor | None = ...
+) -> AsyncBinaryFile: ...
+@overload
+def open_async(
+    file: str | PathLike[str], mode: Literal["r"] = ..., *, encoding: str = ..., executor: Executor | None = ...
+) -> AsyncTextFile: ...
+def call_in_executor(func: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]: ...
