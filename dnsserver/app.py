@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT
 
@@ -20,7 +20,7 @@ from dnsserver.message import Client, Query, Reply, uncompressed_size
 from dnsserver.names import to_text
 from dnsserver.plugins.bind import interface_addresses
 from dnsserver.plugins.health import Health
-from dnsserver.plugins.plugin import PluginError, Runtime
+from dnsserver.plugins.plugin import Plugin, PluginError, Runtime
 from dnsserver.plugins.ready import Ready
 from dnsserver.server import Dispatcher
 from dnsserver.setup import ANYWHERE, ListenAddress, Setup
@@ -46,26 +46,41 @@ class App:
         self._http = AdminServers()
         self._stats: dict[str, TransportStats] = {}
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # the fault, "" for none
+        self._starting: asyncio.Timeout | None = None  # while `_start` runs
         self.bound: dict[str, tuple[str, int]] = {}  # server label -> an address bound, for ports that were 0
 
     async def run(self, started: Callable[[], None] = lambda: None) -> int:
         """Serve until a signal, `stop` or a fault; return the exit code. Raises `StartError`."""
         with _signals(self.stop):
             async with AsyncExitStack() as stack, AsyncExitStack() as readiness:
-                await self._start(stack, readiness)
-                started()
-                fault = await self._stopped
-                if not fault:
-                    await self._drain(readiness)
-        if fault:
+                await self._start_unless_stopped(stack, readiness)
+                if not self._stopped.done():
+                    started()
+                    if not await self._stopped:
+                        await self._drain(readiness)
+        if fault := self._stopped.result():
             _log.error("%s", fault)
             return EXIT_FAILED
         return EXIT_OK
 
     def stop(self, fault: str = "") -> None:
-        """End serving; with a fault, at once and as a failure."""
-        if not self._stopped.done():
-            self._stopped.set_result(fault)
+        """End serving, or starting; with a fault, at once and as a failure."""
+        if self._stopped.done():
+            return
+        self._stopped.set_result(fault)
+        if self._starting is not None:
+            self._starting.reschedule(0.0)
+
+    async def _start_unless_stopped(self, stack: AsyncExitStack, readiness: AsyncExitStack) -> None:
+        """Start, but not for longer than until `stop`: a plugin may wait for minutes (`startup_timeout`)."""
+        try:
+            async with asyncio.timeout(None) as self._starting:
+                await self._start(stack, readiness)
+        except TimeoutError:
+            if not self._stopped.done():
+                raise
+        finally:
+            self._starting = None
 
     async def _start(self, stack: AsyncExitStack, readiness: AsyncExitStack) -> None:
         """Start the plugins, then listen: nobody is answered by half a chain."""
@@ -76,7 +91,8 @@ class App:
             http=self._http,
             fail=self.stop,
             plugins=lambda: self._setup.plugins,
-            servers=self._servers(),
+            block=self._block_of,
+            server=self._server_of,
             addresses=host_addresses(),
         )
         stack.callback(self._metrics.register(lambda: transport_families(self._stats)))
@@ -90,19 +106,20 @@ class App:
         if not self._quiet:
             self._print_banner()
 
-    def _servers(self) -> dict[int, str]:
-        """Return each plugin's server label: that of the first address its block listens on."""
-        labels: dict[int, str] = {}
-        for place, blocks in self._setup.listeners.items():
-            for plugin in (plugin for block in blocks for plugin in block.plugins):
-                labels.setdefault(id(plugin), place.server)
-        return labels
+    def _block_of(self, plugin: Plugin) -> Sequence[Plugin]:
+        """Return the plugins of a plugin's own server block."""
+        return next((block.plugins for block in self._setup.blocks if plugin in block.plugins), ())
+
+    def _server_of(self, plugin: Plugin) -> str:
+        """Return the label of a plugin's server block: that of the first place it listens at."""
+        places = self._setup.listeners.items()
+        return next((place.server for place, blocks in places if any(plugin in one.plugins for one in blocks)), "")
 
     async def _listen(self, place: ListenAddress, stack: AsyncExitStack) -> None:
         """Listen at one place, over UDP and TCP; everywhere means IPv4 and, where the host has any, IPv6."""
         blocks = self._setup.listeners[place]
         for block in blocks:
-            names = [plugin.name for plugin in block.plugins]
+            names = [plugin.name for plugin in block.plugins if type(plugin).handle is not Plugin.handle]
             stack.enter_context(self._metrics.enabled(place.server, map(to_text, block.zones), names))
         dispatch = Dispatcher(blocks, _Counters(self._metrics))
         hosts = ("0.0.0.0", "::") if place.address == ANYWHERE else (place.address,)  # noqa: S104 -- as asked for

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dnsserver.corefile import Corefile, CorefileError, load, parse
+from dnsserver.corefile.files import decode
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 _DEFAULT_PORT = 53
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _port(text: str) -> int:
     """Parse a port number."""
-    if not text.isascii() or not text.isdigit() or int(text[:6]) > 0xFFFF:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 0xFFFF):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port number")
     return int(text)
 
@@ -85,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except CorefileError as error:
         return _fail(str(error))
     if arguments.command == "check":
-        sys.stdout.write(f"{arguments.conf or 'Corefile'} is valid\n")
+        sys.stdout.write(f"{arguments.conf or ('command line' if arguments.manifests else 'Corefile')} is valid\n")
         return EXIT_OK
     from dnsserver.app import App, StartError
 
@@ -107,10 +108,11 @@ def _corefile(arguments: argparse.Namespace) -> tuple[Corefile, Path]:
         return parse(_manifests_corefile(arguments), file="command line"), Path()
     if arguments.zone is not None:
         raise CorefileError("--zone goes with --manifests; a Corefile names its zones itself", "command line")
-    if arguments.conf == "stdin":
-        return parse(sys.stdin.read(), file="stdin"), Path()
     path = Path(arguments.conf or "Corefile")
-    return load(path), path.parent
+    corefile = parse(decode(sys.stdin.buffer.read(), "stdin"), file="stdin") if str(path) == "stdin" else load(path)
+    if not corefile.blocks:
+        raise CorefileError("no server block, expecting at least one, such as 'cluster.local { ... }'", str(path))
+    return corefile, path.parent
 
 
 def _manifests_corefile(arguments: argparse.Namespace) -> str:
@@ -139,7 +141,10 @@ def _pid_file(path: str | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    Path(path).write_text(f"{os.getpid()}\n")
+    try:
+        Path(path).write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from error
     try:
         yield
     finally:
@@ -156,22 +161,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _set_up_logging() -> None:
-    """Log to stdout as CoreDNS does: `[INFO] plugin/kubernetes: message`."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_Formatter())
+    """Log to stdout as CoreDNS does, `[INFO] plugin/kubernetes: message`, without ever waiting for who reads it."""
+    from dnsserver.admin.lines import LineHandler, stdout
+
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [LineHandler(stdout)]
     root.setLevel(logging.INFO)
-
-
-class _Formatter(logging.Formatter):
-    """CoreDNS's line: the level, the plugin where one speaks, the message."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and the traceback of a fault of our own."""
-        prefix = f"{record.name}: " if record.name.startswith("plugin/") else ""
-        line = f"[{record.levelname}] {prefix}{record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def _print_version() -> int:

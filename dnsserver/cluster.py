@@ -33,6 +33,7 @@ class Cluster:
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
         self._published = asyncio.Condition()
+        self._synced = False
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -41,8 +42,8 @@ class Cluster:
 
     @property
     def synced(self) -> bool:
-        """Whether everything has been listed once."""
-        return self.store.synced
+        """Whether everything has been listed once and the zones hold it."""
+        return self._synced
 
     async def run(self) -> None:
         """Follow the sources until cancelled."""
@@ -54,7 +55,7 @@ class Cluster:
     async def wait_synced(self) -> None:
         """Return once everything has been listed and the zones hold it."""
         async with self._published:
-            await self._published.wait_for(lambda: self.store.synced)
+            await self._published.wait_for(lambda: self._synced)
 
     async def _pump(self, source: Source) -> None:
         """Queue one source's events."""
@@ -75,6 +76,7 @@ class Cluster:
             self._taken.set()
             await self._publish()
             async with self._published:
+                self._synced = self.store.synced
                 self._published.notify_all()
 
     async def _publish(self) -> None:
@@ -85,8 +87,8 @@ class Cluster:
             await asyncio.sleep(0)
 
     async def _wait(self) -> None:
-        """Wait for an event, or for the time at which an answer changes by itself."""
-        deadline = self.store.deadline
+        """Wait for an event, or for the time at which an answer changes by itself; before the first sync none does."""
+        deadline = self.store.deadline if self._synced else None
         timeout = None if deadline is None else max(0.0, deadline - self._clock())
         try:
             await asyncio.wait_for(self._arrived.wait(), timeout)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from dnsserver.message import Client, Query, Reply
 from dnsserver.names import Name, is_at_or_below, to_text
+from dnsserver.plugins.errors import Errors
 from dnsserver.plugins.plugin import Handler, Plugin, PluginError, Request, link
 from dnsserver.records import Rcode
 from dnsserver.responder import finish, receive
@@ -38,6 +39,7 @@ class Block:
     zones: tuple[Name, ...]
     plugins: tuple[Plugin, ...]  # in CoreDNS's order
     handler: Handler = field(init=False)
+    stacktrace: bool = field(init=False)  # log where a fault of our own came from (`errors { stacktrace }`)
 
     def __post_init__(self) -> None:
         last = next((plugin.name for plugin in reversed(self.plugins) if type(plugin).handle is not Plugin.handle), "")
@@ -47,6 +49,7 @@ class Block:
             del request
             raise PluginError(last, "no next plugin found")
 
+        object.__setattr__(self, "stacktrace", any(one.stacktrace for one in self.plugins if isinstance(one, Errors)))
         object.__setattr__(self, "handler", link(self.plugins, end if last else _refuse))
 
 
@@ -82,9 +85,10 @@ class Dispatcher:
             reply = await block.handler(request)
         except PluginError:
             reply = SERVFAIL
-        except Exception:
+        except Exception as error:
             self._counters.count_panic()
-            _log.exception("Recovered from a fault while answering %s", to_text(request.query.name))
+            name = to_text(request.query.name)
+            _log.error("Recovered from a fault while answering %s: %r", name, error, exc_info=block.stacktrace)
             reply = SERVFAIL
         return finish(request.query, reply, request.client.transport)
 
@@ -106,8 +110,22 @@ def run_eagerly(answer: Coroutine[Any, None, bytes]) -> bytes | Awaitable[bytes]
 def _rest(answer: Coroutine[Any, None, bytes], waits_for: object) -> Generator[Any, None, bytes]:
     """Wait for what a coroutine waits for, then run what is left of it.
 
-    `await` refuses a coroutine that has begun; delegating to it does not.
+    `await` refuses a coroutine that has begun; delegating to it does not. What its first wait ends in, an exception or
+    a cancellation, is the coroutine's to handle.
     """
-    yield waits_for
-    response: bytes = yield from answer
+    response: bytes
+    try:
+        yield waits_for
+    except GeneratorExit:
+        answer.close()
+        raise
+    except BaseException as error:
+        try:
+            waits_for = answer.throw(error)
+        except StopIteration as done:
+            response = done.value
+            return response
+        response = yield from _rest(answer, waits_for)
+        return response
+    response = yield from answer
     return response

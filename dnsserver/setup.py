@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dnsserver.corefile import Corefile, Key, ServerBlock, check_directives, check_duplicates
+from dnsserver.corefile import Corefile, CorefileError, Key, ServerBlock, check_directives, check_duplicates
 from dnsserver.names import Name, from_text
 from dnsserver.plugins.bind import Bind
 from dnsserver.plugins.order import ORDER, available
@@ -12,6 +12,7 @@ from dnsserver.plugins.plugin import Context, Parse, Plugin
 from dnsserver.server import Block
 
 ANYWHERE = ""  # the address of a block without `bind`: every address of the host
+SCHEMES = ("dns",)  # what there are listeners for
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,6 +52,7 @@ def set_up(corefile: Corefile, *, folder: Path, port: int) -> Setup:
     """
     known = available()
     check_directives(corefile, known)
+    _check_schemes(corefile)
     blocks: list[Block] = []
     addresses: dict[ServerBlock, tuple[str, ...]] = {}
     listeners: dict[ListenAddress, list[Block]] = {}
@@ -71,6 +73,13 @@ def set_up(corefile: Corefile, *, folder: Path, port: int) -> Setup:
         tuple(banner),
         corefile.warnings,
     )
+
+
+def _check_schemes(corefile: Corefile) -> None:
+    """Raise `CorefileError` at the first key that asks for a transport that does not exist here."""
+    for key in (key for block in corefile.blocks for key in block.keys if key.scheme not in SCHEMES):
+        message = f"scheme '{key.scheme}' of {key.zone} is not supported, expecting {' or '.join(SCHEMES)}"
+        raise CorefileError(message, key.file, key.line)
 
 
 def _plugins(block: ServerBlock, known: Mapping[str, Parse], folder: Path, port: int) -> tuple[Plugin, ...]:

@@ -18,7 +18,7 @@ from dnsserver.derive.observation import Timing
 from dnsserver.message import Reply
 from dnsserver.names import Name, from_text, is_at_or_below, to_text
 from dnsserver.objects import Kind
-from dnsserver.plugins.options import parse_duration
+from dnsserver.plugins.options import duration
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime
 from dnsserver.records import Rcode
 from dnsserver.sources.kubernetes import ApiConfig, SourceError, connect
@@ -33,6 +33,7 @@ _log = logging.getLogger("plugin/kubernetes")
 
 MAX_TTL = 3600  # seconds (CoreDNS plugin/kubernetes setup.go)
 _REVERSE = (from_text("in-addr.arpa"), from_text("ip6.arpa"))
+_API_ONLY = frozenset({"endpoint", "tls", "kubeconfig", "labels", "namespace_labels"})  # options
 _LABELLED = (Kind.SERVICE, Kind.ENDPOINT_SLICE)  # what `labels` selects among
 
 
@@ -79,8 +80,8 @@ def parse(directives: Sequence[Directive], context: Context) -> tuple[Plugin, ..
         if known is None:
             raise option.unknown()
         config = known(config, option, context)
-    if config.labels and config.manifests:
-        raise directive.error("'labels' selects among what an API server has, and cannot go with 'manifests'")
+    if config.manifests and (foreign := next((one for one in directive.properties if one.name in _API_ONLY), None)):
+        raise foreign.error(f"'{foreign.name}' is for objects from an API server, and cannot go with 'manifests'")
     return (Kubernetes(config),)
 
 
@@ -141,11 +142,8 @@ def _kubevirt(config: Config, option: Property, context: Context) -> Config:
 
 def _seconds(option: Property) -> float:
     """Return an option's one argument, a duration."""
-    (text,) = _arguments(option, 1, 1)
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise option.error(f"{option.name}: {error}", 0) from error
+    _arguments(option, 1, 1)
+    return duration(option)
 
 
 def _migration_grace(config: Config, option: Property, context: Context) -> Config:
@@ -166,7 +164,7 @@ def _startup_timeout(config: Config, option: Property, context: Context) -> Conf
 def _ttl(config: Config, option: Property, context: Context) -> Config:
     del context
     (text,) = _arguments(option, 1, 1)
-    if not (text.isascii() and text.isdigit() and int(text[:5]) <= MAX_TTL):
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= MAX_TTL):
         raise option.error(f"ttl must be in range [0, {MAX_TTL}]: {text}", 0)
     return replace(config, ttl=int(text))
 
@@ -291,7 +289,8 @@ class Kubernetes(Plugin):
             await cluster.run()
         except Exception as error:
             _log.exception("the cluster's objects can no longer be followed")
-            fail(f"plugin/kubernetes: {error}")
+            first = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            fail(f"plugin/kubernetes: {type(first).__name__}: {first}")
 
     async def _wait_for_first_sync(self, cluster: Cluster) -> None:
         """Wait for the first sync, but not for ever: then SERVFAIL is answered until it comes."""

@@ -7,7 +7,7 @@ gets every occurrence of the directive in one server block, checks every argumen
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import coroutine
 from typing import TYPE_CHECKING
@@ -29,16 +29,19 @@ class Request:
     client: Client
     zone: str  # the block's zone that matched, as metrics name it: "cluster.local." or "."
     started: float  # time.perf_counter() when the message had been received
+    depth: int = 0  # how often the server has asked itself to answer the client's query (`Runtime.ask`)
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
+MAX_DEPTH = 8  # questions behind a question, before the server counts as asking itself in circles
 
 
 class PluginError(Exception):
     """A plugin could not answer; the server says SERVFAIL, and `errors` logs the text."""
 
     def __init__(self, plugin: str, message: str) -> None:
-        super().__init__(f"plugin/{plugin}: {message}")
+        """Say what failed; an empty `plugin` leaves the text as it is, as CoreDNS's `forward` does."""
+        super().__init__(f"plugin/{plugin}: {message}" if plugin else message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,9 @@ class Runtime:
     http: "AdminServers"
     fail: Callable[[str], None]  # ends the process with this message, so that its supervisor starts it again
     plugins: Callable[[], Sequence["Plugin"]]  # every plugin of every server block
-    servers: dict[int, str] = field(default_factory=dict)  # id(plugin) -> the block's server label, "dns://:53"
+    block: Callable[["Plugin"], Sequence["Plugin"]]  # the plugins of a plugin's own server block
+    server: Callable[["Plugin"], str]  # the label of a plugin's server block: "dns://:53"
+    ask: Callable[[Request, Query], Awaitable[Reply]] | None = None  # asks the whole server, on a client's behalf
     addresses: tuple[bytes, ...] = ()  # the host's own, packed, without loopback: where NS records lead
 
 

@@ -1,0 +1,295 @@
+"""Every metric of CoreDNS that this server has, declared in one file, and the door for the modules' own.
+
+Counting a query touches a few integers; families and text exist only while somebody scrapes. Nothing here is
+thread-safe: one event loop counts and collects.
+"""
+
+import asyncio
+import logging
+import platform
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from dnsserver.admin.texts import rcode_text, type_text
+from dnsserver.message import Client, Query, Transport
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+DROPPED = "dropped"  # the zone of a query that no server block took: no final dot, so never a real zone
+
+_SIZES = (0.0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3)  # octets; 8291 is CoreDNS's
+_SECONDS = tuple(0.00025 * 2**power for power in range(16))
+_PROBE_SECONDS = (0.00025, 0.0025, 0.025, 0.25, 2.5)
+_PROGRAMMING_SECONDS = tuple(0.001 * 2**power for power in range(20))
+
+_OTHER_TYPE = "other"
+_COUNTED_TYPES = (
+    1, 28, 5, 48, 43, 15, 47, 50, 2, 12, 46, 6, 33, 16, 65, 64, 251, 252, 255,
+)  # fmt: skip  # in the order of coredns.io's list: A AAAA CNAME DNSKEY DS MX NSEC NSEC3 NS PTR RRSIG SOA SRV TXT ...
+_TYPE_LABELS = {rrtype: type_text(rrtype) for rrtype in _COUNTED_TYPES}
+
+_VIEW = ""  # the label of a server block without a view, and there are no views here
+
+_log = logging.getLogger(__name__)
+
+Collect = Callable[[], Iterable[Metric]]
+
+
+class Histogram:
+    """Observations counted by upper bound; plain numbers, so that observing is cheap."""
+
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)  # the last one is for what exceeds every bound
+        self._total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one observation."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    @property
+    def count(self) -> int:
+        """How many observations there were."""
+        return sum(self._counts)
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        """Add this histogram to a family, its bounds spelled as Go spells them (`le="100"`, not `100.0`)."""
+        buckets: list[tuple[str, float]] = []
+        below = 0
+        for bound, count in zip(self._bounds, self._counts, strict=False):
+            below += count
+            buckets.append((repr(float(bound)).removesuffix(".0"), below))
+        buckets.append(("+Inf", below + self._counts[-1]))
+        family.add_metric(labels, buckets, self._total)
+
+
+class _Cell:
+    """The count of one set of labels, and the histograms its queries go to."""
+
+    __slots__ = ("duration", "queries", "request_size", "response_size")
+
+    def __init__(self, duration: Histogram, request_size: Histogram, response_size: Histogram) -> None:
+        self.queries = 0
+        self.duration = duration
+        self.request_size = request_size
+        self.response_size = response_size
+
+
+_Key = tuple[str, str, str, str, str, str, str, bool]  # server, zone, proto, family, type, rcode, plugin, DO
+
+
+class Metrics(Collector):
+    """The metrics of one process; they outlive a reload."""
+
+    def __init__(self, version: str, revision: str = "") -> None:
+        self.panics = 0  # queries whose handling failed with an unexpected exception
+        self.health_duration = Histogram(_PROBE_SECONDS)  # of the health plugin's requests to itself
+        self.health_failures = 0
+        self._build = (version, revision, f"python{platform.python_version()}")
+        self._cells: dict[_Key, _Cell] = {}
+        self._durations: dict[tuple[str, str], Histogram] = {}
+        self._sizes: dict[tuple[str, str, str], tuple[Histogram, Histogram]] = {}
+        self._programming: dict[str, Histogram] = {}
+        self._enabled: Counter[tuple[str, str, str]] = Counter()
+        self._collects: list[Collect] = []
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+
+    def count(
+        self, query: Query, client: Client, zone: str, rcode: int, size: int, seconds: float, plugin: str = ""
+    ) -> None:
+        """Count one query with its reply of `size` octets, uncompressed, after `seconds`.
+
+        `zone` is the server block's, or `DROPPED`; `plugin` is who answered, empty where the server itself did.
+        """
+        key = (
+            client.server,
+            zone,
+            "udp" if client.transport is Transport.UDP else "tcp",
+            "2" if ":" in client.address else "1",
+            _TYPE_LABELS.get(query.qtype, _OTHER_TYPE),
+            rcode_text(rcode),
+            plugin,
+            query.edns is not None and query.edns.dnssec_ok,
+        )
+        cell = self._cells.get(key) or self._new_cell(key)
+        cell.queries += 1
+        cell.duration.observe(seconds)
+        cell.request_size.observe(query.size)
+        cell.response_size.observe(size)
+
+    def programming(self, service_kind: str) -> Histogram:
+        """Return the programming durations of `cluster_ip` or `headless_with_selector`, for observing."""
+        return self._programming.setdefault(service_kind, Histogram(_PROGRAMMING_SECONDS))
+
+    @contextmanager
+    def enabled(self, server: str, zones: Iterable[str], plugins: Iterable[str]) -> Iterator[None]:
+        """Report a server block's plugins as enabled inside the block; an old and a new one may overlap at a reload.
+
+        CoreDNS names those that handle queries, of blocks that have `prometheus`.
+        """
+        labels = Counter((server, zone, name) for zone in zones for name in set(plugins))
+        self._enabled += labels
+        try:
+            yield
+        finally:
+            self._enabled -= labels
+
+    def register(self, collect: Collect) -> Callable[[], None]:
+        """Export the families that `collect` returns at each scrape; returns what ends that.
+
+        Families of the same name from several registrations become one, with the samples of all.
+        """
+
+        def scrape() -> Iterable[Metric]:
+            return collect()
+
+        self._collects.append(scrape)
+        return lambda: self._collects.remove(scrape)
+
+    async def render(self) -> bytes:
+        """Return the text of a scrape, giving way to queries after each family."""
+        texts = []
+        for family in self.collect():
+            texts.append(generate_latest(_Single(family)))
+            await asyncio.sleep(0)
+        texts.append(await asyncio.to_thread(generate_latest, self._process))  # reads /proc
+        return b"".join(texts)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family but the process's own."""
+        yield from self._process_wide()
+        yield from self._query_counters()
+        yield from self._query_histograms()
+        yield from self._registered()
+
+    def _new_cell(self, key: _Key) -> _Cell:
+        server, zone, proto = key[:3]
+        duration = self._durations.setdefault((server, zone), Histogram(_SECONDS))
+        sizes = self._sizes.setdefault((server, zone, proto), (Histogram(_SIZES), Histogram(_SIZES)))
+        cell = self._cells[key] = _Cell(duration, *sizes)
+        return cell
+
+    def _process_wide(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily(
+            "coredns_build_info",
+            "A metric with a constant '1' value labeled by version, revision, and the Python version that runs it.",
+            labels=("version", "revision", "goversion"),
+        )
+        build.add_metric(self._build, 1)
+        yield build
+        yield CounterMetricFamily("coredns_panics", "Queries whose handling failed unexpectedly.", value=self.panics)
+        enabled = GaugeMetricFamily(
+            "coredns_plugin_enabled",
+            "The plugins of each server block that handle queries.",
+            labels=("server", "zone", "view", "name"),
+        )
+        for server, zone, name in self._enabled:
+            enabled.add_metric((server, zone, _VIEW, name), 1)
+        yield enabled
+        health = HistogramMetricFamily(
+            "coredns_health_request_duration_seconds",
+            "Time that the health plugin's requests to itself took.",
+            labels=(),
+        )
+        self.health_duration.add_to(health, ())
+        yield health
+        yield CounterMetricFamily(
+            "coredns_health_request_failures",
+            "Requests of the health plugin to itself that failed.",
+            value=self.health_failures,
+        )
+        programming = HistogramMetricFamily(
+            "coredns_kubernetes_dns_programming_duration_seconds",
+            "Time from the change of an endpoint to its being served.",
+            labels=("service_kind",),
+        )
+        for kind, histogram in self._programming.items():
+            histogram.add_to(programming, (kind,))
+        yield programming
+
+    def _query_counters(self) -> Iterator[Metric]:
+        requests: Counter[tuple[str, ...]] = Counter()
+        dnssec_ok: Counter[tuple[str, ...]] = Counter()
+        responses: Counter[tuple[str, ...]] = Counter()
+        for (server, zone, proto, family, rrtype, rcode, plugin, do), cell in self._cells.items():
+            requests[server, zone, _VIEW, proto, family, rrtype] += cell.queries
+            responses[server, zone, _VIEW, rcode, plugin] += cell.queries
+            if do:
+                dnssec_ok[server, zone, _VIEW] += cell.queries
+        yield _counters(
+            "coredns_dns_requests",
+            "Queries by zone, protocol, address family (1 is IPv4, 2 is IPv6) and type.",
+            ("server", "zone", "view", "proto", "family", "type"),
+            requests,
+        )
+        yield _counters("coredns_dns_do_requests", "Queries with the DO bit.", ("server", "zone", "view"), dnssec_ok)
+        yield _counters(
+            "coredns_dns_responses",
+            "Responses by zone and response code.",
+            ("server", "zone", "view", "rcode", "plugin"),
+            responses,
+        )
+
+    def _query_histograms(self) -> Iterator[Metric]:
+        durations = HistogramMetricFamily(
+            "coredns_dns_request_duration_seconds",
+            "Time that a query took.",
+            labels=("server", "zone", "view"),
+        )
+        for (server, zone), histogram in self._durations.items():
+            histogram.add_to(durations, (server, zone, _VIEW))
+        yield durations
+        labels = ("server", "zone", "view", "proto")
+        requests = HistogramMetricFamily("coredns_dns_request_size_bytes", "Octets of a query.", labels=labels)
+        responses = HistogramMetricFamily(
+            "coredns_dns_response_size_bytes", "Octets of a response before compression.", labels=labels
+        )
+        for (server, zone, proto), (request_size, response_size) in self._sizes.items():
+            request_size.add_to(requests, (server, zone, _VIEW, proto))
+            response_size.add_to(responses, (server, zone, _VIEW, proto))
+        yield requests
+        yield responses
+
+    def _registered(self) -> Iterator[Metric]:
+        """Yield the modules' own families; one that fails costs its own, not the scrape."""
+        families: dict[str, Metric] = {}
+        for collect in self._collects:
+            try:
+                collected = list(collect())
+            except Exception:
+                _log.exception("Metrics are missing from this scrape")
+                continue
+            for family in collected:
+                if family.name not in families:  # a copy: the module's own is not ours to extend
+                    families[family.name] = Metric(family.name, family.documentation, family.type, family.unit)
+                families[family.name].samples.extend(family.samples)
+        yield from families.values()
+
+
+class _Single(Collector):
+    """One family, as the encoder takes it."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return (self._family,)
+
+
+def _counters(name: str, text: str, labels: Sequence[str], counts: Counter[tuple[str, ...]]) -> CounterMetricFamily:
+    """Return a counter family with one sample a set of labels."""
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values, count)
+    return family

@@ -1,0 +1,67 @@
+"""DNS messages between octets and values; no I/O.
+
+Invariant: octets from the network are read by this package alone, in time proportional to their number, and nothing
+but its own errors comes out of it.
+"""
+
+from dnsserver.wire.encode import append_record, encode_error, encode_query, encode_reply
+from dnsserver.wire.format import (
+    AA,
+    AD,
+    BADKEY,
+    CD,
+    DO,
+    EDE_OPTION,
+    HEADER_SIZE,
+    MAX_MESSAGE,
+    QR,
+    RA,
+    RD,
+    TC,
+    MalformedMessageError,
+    MalformedQueryError,
+)
+from dnsserver.wire.query import parse_query
+from dnsserver.wire.response import ParsedResponse, Question, Record, parse_response
+from dnsserver.wire.text import (
+    class_to_text,
+    message_to_text,
+    rcode_to_text,
+    rdata_to_text,
+    record_to_text,
+    text_to_type,
+    type_to_text,
+)
+
+__all__ = [
+    "AA",
+    "AD",
+    "BADKEY",
+    "CD",
+    "DO",
+    "EDE_OPTION",
+    "HEADER_SIZE",
+    "MAX_MESSAGE",
+    "QR",
+    "RA",
+    "RD",
+    "TC",
+    "MalformedMessageError",
+    "MalformedQueryError",
+    "ParsedResponse",
+    "Question",
+    "Record",
+    "append_record",
+    "class_to_text",
+    "encode_error",
+    "encode_query",
+    "encode_reply",
+    "message_to_text",
+    "parse_query",
+    "parse_response",
+    "rcode_to_text",
+    "rdata_to_text",
+    "record_to_text",
+    "text_to_type",
+    "type_to_text",
+]
