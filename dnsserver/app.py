@@ -20,7 +20,7 @@ from dnsserver.message import Client, Query, Reply, uncompressed_size
 from dnsserver.names import to_text
 from dnsserver.plugins.bind import interface_addresses
 from dnsserver.plugins.health import Health
-from dnsserver.plugins.plugin import Plugin, PluginError, Runtime
+from dnsserver.plugins.plugin import MAX_DEPTH, Plugin, PluginError, Request, Runtime
 from dnsserver.plugins.ready import Ready
 from dnsserver.server import Dispatcher
 from dnsserver.setup import ANYWHERE, ListenAddress, Setup
@@ -44,7 +44,8 @@ class App:
         self._quiet = quiet
         self._metrics = Metrics(__version__)
         self._http = AdminServers()
-        self._stats: dict[str, TransportStats] = {}
+        self._stats: dict[str, TransportStats] = {}  # by server label
+        self._dispatchers: dict[str, Dispatcher] = {}  # by server label
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # the fault, "" for none
         self._starting: asyncio.Timeout | None = None  # while `_start` runs
         self.bound: dict[str, tuple[str, int]] = {}  # server label -> an address bound, for ports that were 0
@@ -93,6 +94,7 @@ class App:
             plugins=lambda: self._setup.plugins,
             block=self._block_of,
             server=self._server_of,
+            ask=self._ask,
             addresses=host_addresses(),
         )
         stack.callback(self._metrics.register(lambda: transport_families(self._stats)))
@@ -105,6 +107,13 @@ class App:
             await self._listen(place, stack)
         if not self._quiet:
             self._print_banner()
+
+    async def _ask(self, request: Request, query: Query) -> Reply:
+        """Ask the whole server a question that answering a client's raised, at the listener that the client asked."""
+        if request.depth >= MAX_DEPTH:
+            raise PluginError("", "the server asks itself in circles")
+        dispatcher = self._dispatchers[request.client.server]
+        return await dispatcher.resolve(query, request.client, request.started, request.depth + 1)
 
     def _block_of(self, plugin: Plugin) -> Sequence[Plugin]:
         """Return the plugins of a plugin's own server block."""
@@ -121,7 +130,7 @@ class App:
         for block in blocks:
             names = [plugin.name for plugin in block.plugins if type(plugin).handle is not Plugin.handle]
             stack.enter_context(self._metrics.enabled(place.server, map(to_text, block.zones), names))
-        dispatch = Dispatcher(blocks, _Counters(self._metrics))
+        dispatch = self._dispatchers[place.server] = Dispatcher(blocks, _Counters(self._metrics))
         hosts = ("0.0.0.0", "::") if place.address == ANYWHERE else (place.address,)  # noqa: S104 -- as asked for
         for host in hosts:
             try:

@@ -4,7 +4,7 @@ Invariant: nothing here raises, whatever the octets, and what comes out is a who
 """
 
 from dnsserver.message import OWN_UDP_SIZE, PLAIN_UDP_SIZE, Query, Reply, Transport
-from dnsserver.records import Opcode, Rcode, RRClass, RRType
+from dnsserver.records import Opcode, Rcode, RRType
 from dnsserver.wire import (
     HEADER_SIZE,
     MAX_MESSAGE,
@@ -15,15 +15,11 @@ from dnsserver.wire import (
     parse_query,
 )
 
-_NOT_AUTHORITATIVE = 20  # INFO-CODEs of extended errors: RFC 8914, section 4.21
-_NOT_SUPPORTED = 21  # RFC 8914, section 4.22
-_INVALID_QUERY_TYPE = 30  # RFC 9824
+_INVALID_QUERY_TYPE = 30  # INFO-CODE of an extended error (RFC 9824)
 
 _BAD_VERSION = Reply(rcode=Rcode.BADVERS, authoritative=False)
 _NOT_IMPLEMENTED = Reply(rcode=Rcode.NOTIMP, authoritative=False)
 _REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False)
-_FOREIGN_CLASS = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(_NOT_AUTHORITATIVE, ""))
-_NO_TRANSFER = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(_NOT_SUPPORTED, ""))
 _INVALID_TYPE = Reply(rcode=Rcode.FORMERR, authoritative=False, extended_error=(_INVALID_QUERY_TYPE, ""))
 
 _DECIDED_TYPES: dict[int, Reply] = {
@@ -32,12 +28,9 @@ _DECIDED_TYPES: dict[int, Reply] = {
     128: _INVALID_TYPE,  # NXNAME (RFC 9824)
     249: _NOT_IMPLEMENTED,  # TKEY (RFC 2930)
     RRType.TSIG: _INVALID_TYPE,
-    RRType.IXFR: _NO_TRANSFER,
-    RRType.AXFR: _NO_TRANSFER,
     253: _NOT_IMPLEMENTED,  # MAILB, MAILA: obsolete (RFC 6895, section 3.1)
     254: _NOT_IMPLEMENTED,
 }
-_IN, _ANY_CLASS = int(RRClass.IN), int(RRClass.ANY)  # plain integers: read for every query
 
 
 def receive(wire: bytes, transport: Transport) -> Query | bytes | None:
@@ -63,8 +56,6 @@ def _decide(query: Query) -> Reply | None:
     """Return the reply to a query that no zone has to see, None for all others."""
     if query.edns is not None and query.edns.version:
         return _BAD_VERSION  # first: what the rest of the query means is not known (RFC 6891, section 6.1.3)
-    if query.qclass not in (_IN, _ANY_CLASS):
-        return _FOREIGN_CLASS
     return _DECIDED_TYPES.get(query.qtype)
 
 
@@ -108,4 +99,7 @@ def reply_limit(query: Query, transport: Transport) -> int:
 
 def finish(query: Query, reply: Reply, transport: Transport) -> bytes:
     """Return the response that carries a reply over a transport."""
-    return encode_reply(query, reply, limit=reply_limit(query, transport))
+    limit = reply_limit(query, transport)
+    if reply.max_udp_size and transport is Transport.UDP:
+        limit = max(PLAIN_UDP_SIZE, min(limit, reply.max_udp_size))
+    return encode_reply(query, reply, limit=limit)

@@ -8,16 +8,21 @@ from types import coroutine
 from typing import Any, Protocol
 
 from dnsserver.message import Client, Query, Reply
-from dnsserver.names import Name, is_at_or_below, to_text
+from dnsserver.names import ROOT, Name, is_at_or_below, to_text
 from dnsserver.plugins.errors import Errors
 from dnsserver.plugins.plugin import Handler, Plugin, PluginError, Request, link
-from dnsserver.records import Rcode
+from dnsserver.records import Rcode, RRClass, RRType
 from dnsserver.responder import finish, receive
 
 _log = logging.getLogger("server")
 
 REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False)  # a name outside every zone (RFC 8906, section 3.1.1)
 SERVFAIL = Reply(rcode=Rcode.SERVFAIL, authoritative=False)
+FOREIGN_CLASS = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(20, ""))  # RFC 8914, section 4.21
+
+_SERVED_CLASSES = (int(RRClass.IN), int(RRClass.ANY))  # what every zone here has
+
+Response = bytes | None  # None is silence
 
 
 class Counters(Protocol):
@@ -39,6 +44,7 @@ class Block:
     zones: tuple[Name, ...]
     plugins: tuple[Plugin, ...]  # in CoreDNS's order
     handler: Handler = field(init=False)
+    any_class: bool = field(init=False)  # some plugin has answers in other classes than IN
     stacktrace: bool = field(init=False)  # log where a fault of our own came from (`errors { stacktrace }`)
 
     def __post_init__(self) -> None:
@@ -49,6 +55,7 @@ class Block:
             del request
             raise PluginError(last, "no next plugin found")
 
+        object.__setattr__(self, "any_class", any(one.any_class for one in self.plugins))
         object.__setattr__(self, "stacktrace", any(one.stacktrace for one in self.plugins if isinstance(one, Errors)))
         object.__setattr__(self, "handler", link(self.plugins, end if last else _refuse))
 
@@ -67,33 +74,53 @@ class Dispatcher:
         by_zone = [(zone, to_text(zone), block) for block in blocks for zone in block.zones]
         self._zones = sorted(by_zone, key=lambda entry: len(entry[0]), reverse=True)
 
-    def __call__(self, wire: bytes, client: Client) -> bytes | Awaitable[bytes | None] | None:
+    def __call__(self, wire: bytes, client: Client) -> Response | Awaitable[Response]:
         """Answer one message: at once where nothing has to be waited for."""
         started = time.perf_counter()
         received = receive(wire, client.transport)
         if not isinstance(received, Query):
             return received
-        for zone, text, block in self._zones:
-            if is_at_or_below(received.name, zone):
-                return run_eagerly(self._answer(Request(received, client, text, started), block))
-        self._counters.count_dropped(received, client, REFUSED, started)
-        return finish(received, REFUSED, client.transport)
+        return run_eagerly(self._answer(received, client, started))
 
-    async def _answer(self, request: Request, block: Block) -> bytes:
-        """Run a block's chain; whatever goes wrong in it, there is an answer."""
+    async def resolve(self, query: Query, client: Client, started: float, depth: int = 0) -> Reply:
+        """Return the reply of the server block that owns the name; whatever goes wrong in it, there is one."""
+        found = self._find(query)
+        if found is None:
+            if not depth:
+                self._counters.count_dropped(query, client, REFUSED, started)
+            return REFUSED
+        text, block = found
+        if query.qclass not in _SERVED_CLASSES and not block.any_class:
+            return FOREIGN_CLASS
         try:
-            reply = await block.handler(request)
+            return await block.handler(Request(query, client, text, started, depth))
         except PluginError:
-            reply = SERVFAIL
+            return SERVFAIL
         except Exception as error:
             self._counters.count_panic()
-            name = to_text(request.query.name)
+            name = to_text(query.name)
             _log.error("Recovered from a fault while answering %s: %r", name, error, exc_info=block.stacktrace)
-            reply = SERVFAIL
-        return finish(request.query, reply, request.client.transport)
+            return SERVFAIL
+
+    def _find(self, query: Query) -> tuple[str, Block] | None:
+        """Return the block of the longest zone that the name is in; a DS RRset is its parent's (RFC 4035, 3.1.4.1)."""
+        owners = ((zone, text, block) for zone, text, block in self._zones if is_at_or_below(query.name, zone))
+        if query.qtype == RRType.DS:
+            above = [(text, block) for zone, text, block in owners if zone != query.name or zone == ROOT]
+            return above[0] if above else self._exact(query)
+        return next(((text, block) for _, text, block in owners), None)
+
+    def _exact(self, query: Query) -> tuple[str, Block] | None:
+        """Return the block whose zone the name is."""
+        return next(((text, block) for zone, text, block in self._zones if zone == query.name), None)
+
+    async def _answer(self, query: Query, client: Client, started: float) -> Response:
+        """Answer a query."""
+        reply = await self.resolve(query, client, started)
+        return None if reply.silent else finish(query, reply, client.transport)
 
 
-def run_eagerly(answer: Coroutine[Any, None, bytes]) -> bytes | Awaitable[bytes]:
+def run_eagerly(answer: Coroutine[Any, None, Response]) -> Response | Awaitable[Response]:
     """Run a coroutine up to its first wait: its result if it never waits, or else what is left of it.
 
     Nearly every answer comes from memory; a task for each would cost more than the answer.
@@ -101,19 +128,19 @@ def run_eagerly(answer: Coroutine[Any, None, bytes]) -> bytes | Awaitable[bytes]
     try:
         waits_for = answer.send(None)
     except StopIteration as done:
-        result: bytes = done.value
+        result: Response = done.value
         return result
     return _rest(answer, waits_for)
 
 
 @coroutine
-def _rest(answer: Coroutine[Any, None, bytes], waits_for: object) -> Generator[Any, None, bytes]:
+def _rest(answer: Coroutine[Any, None, Response], waits_for: object) -> Generator[Any, None, Response]:
     """Wait for what a coroutine waits for, then run what is left of it.
 
     `await` refuses a coroutine that has begun; delegating to it does not. What its first wait ends in, an exception or
     a cancellation, is the coroutine's to handle.
     """
-    response: bytes
+    response: Response
     try:
         yield waits_for
     except GeneratorExit:

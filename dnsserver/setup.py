@@ -1,6 +1,6 @@
 """From a parsed Corefile to server blocks with their plugins, and the addresses that each listens on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +57,9 @@ def set_up(corefile: Corefile, *, folder: Path, port: int) -> Setup:
     addresses: dict[ServerBlock, tuple[str, ...]] = {}
     listeners: dict[ListenAddress, list[Block]] = {}
     banner: list[str] = []
+    warnings = list(corefile.warnings)
     for written in corefile.blocks:
-        plugins = _plugins(written, known, folder, port)
+        plugins = _plugins(written, known, folder, port, warnings.append)
         bound = tuple(dict.fromkeys(one for plugin in plugins if isinstance(plugin, Bind) for one in plugin.addresses))
         addresses[written] = bound
         for place, keys in _places(written, bound or (ANYWHERE,), port).items():
@@ -71,7 +72,7 @@ def set_up(corefile: Corefile, *, folder: Path, port: int) -> Setup:
         tuple(blocks),
         {place: tuple(serving) for place, serving in listeners.items()},
         tuple(banner),
-        corefile.warnings,
+        tuple(warnings),
     )
 
 
@@ -82,11 +83,13 @@ def _check_schemes(corefile: Corefile) -> None:
         raise CorefileError(message, key.file, key.line)
 
 
-def _plugins(block: ServerBlock, known: Mapping[str, Parse], folder: Path, port: int) -> tuple[Plugin, ...]:
+def _plugins(
+    block: ServerBlock, known: Mapping[str, Parse], folder: Path, port: int, warn: Callable[[str], None]
+) -> tuple[Plugin, ...]:
     """Return a block's plugins in CoreDNS's order, whatever the order in the file."""
     zones: tuple[Name, ...] = tuple(from_text(zone) for zone in block.zones)
     first = block.keys[0].listen_port(port) if block.keys else port
-    context = Context(zones=zones, folder=folder, port=first)
+    context = Context(zones=zones, folder=folder, port=first, warn=warn)
     plugins: list[Plugin] = []
     for name in ORDER:
         directives = tuple(block.find(name))

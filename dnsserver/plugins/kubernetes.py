@@ -20,7 +20,7 @@ from dnsserver.names import Name, from_text, is_at_or_below, to_text
 from dnsserver.objects import Kind
 from dnsserver.plugins.options import duration
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime
-from dnsserver.records import Rcode
+from dnsserver.records import Rcode, RRType
 from dnsserver.sources.kubernetes import ApiConfig, SourceError, connect
 from dnsserver.sources.manifests import ManifestError, Manifests
 from dnsserver.sources.source import Source
@@ -34,6 +34,9 @@ _log = logging.getLogger("plugin/kubernetes")
 MAX_TTL = 3600  # seconds (CoreDNS plugin/kubernetes setup.go)
 _REVERSE = (from_text("in-addr.arpa"), from_text("ip6.arpa"))
 _API_ONLY = frozenset({"endpoint", "tls", "kubeconfig", "labels", "namespace_labels"})  # options
+_TRANSFERS = (RRType.AXFR, RRType.IXFR)
+# what gets here was not answered by the `transfer` plugin; INFO-CODE 21 is Not Supported (RFC 8914, section 4.22)
+_NO_TRANSFER = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(21, ""))
 _LABELLED = (Kind.SERVICE, Kind.ENDPOINT_SLICE)  # what `labels` selects among
 
 
@@ -239,6 +242,8 @@ class Kubernetes(Plugin):
         origin = find_origin(self._origins, name)
         if origin is None:
             return await call_next(request)
+        if request.query.qtype in _TRANSFERS:
+            return _NO_TRANSFER
         if self.cluster is None:
             raise PluginError(self.name, "not running")
         zone = next(one for one in self.cluster.zones if one.origin == origin)

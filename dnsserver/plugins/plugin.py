@@ -44,6 +44,11 @@ class PluginError(Exception):
         super().__init__(f"plugin/{plugin}: {message}" if plugin else message)
 
 
+def _no_warning(text: str) -> None:
+    """Tell nobody."""
+    del text
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a plugin may know of its surroundings while it is parsed."""
@@ -51,6 +56,7 @@ class Context:
     zones: tuple[Name, ...]  # the server block's, in the order written
     folder: Path  # where the Corefile is: relative paths start here
     port: int  # the port of the block's first key
+    warn: Callable[[str], None] = _no_warning  # tells the operator what has no effect here
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Runtime:
     plugins: Callable[[], Sequence["Plugin"]]  # every plugin of every server block
     block: Callable[["Plugin"], Sequence["Plugin"]]  # the plugins of a plugin's own server block
     server: Callable[["Plugin"], str]  # the label of a plugin's server block: "dns://:53"
-    ask: Callable[[Request, Query], Awaitable[Reply]] | None = None  # asks the whole server, on a client's behalf
+    ask: Callable[[Request, Query], Awaitable[Reply]]  # asks the whole server, on behalf of a client's request
     addresses: tuple[bytes, ...] = ()  # the host's own, packed, without loopback: where NS records lead
 
 
@@ -71,6 +77,7 @@ class Plugin:
     """One directive of one server block, configured. The base passes every query on and is always ready."""
 
     name = ""  # the directive
+    any_class = False  # whether it has answers in other classes than IN; without such a plugin they are REFUSED
 
     async def handle(self, request: Request, call_next: Handler) -> Reply:
         """Answer, or pass the request on. Raises `PluginError` where neither is possible."""

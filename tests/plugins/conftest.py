@@ -106,6 +106,11 @@ class World:
         self.blocks.append((server, plugins))
 
 
+async def _nobody(request: Request, query: Query) -> Reply:
+    """Stand for a server that has no other block."""
+    raise PluginError("", f"nobody answers {query!r} for {request!r}")
+
+
 @pytest.fixture
 async def world() -> World:
     """Return an empty runtime; a coroutine, since the listeners belong to the test's event loop."""
@@ -122,5 +127,6 @@ async def world() -> World:
         plugins=lambda: [plugin for _, plugins in blocks for plugin in plugins],
         block=lambda plugin: find(plugin)[1],
         server=lambda plugin: find(plugin)[0],
+        ask=_nobody,
     )
     return World(runtime, blocks, failures)
