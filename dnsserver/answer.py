@@ -29,33 +29,38 @@ def answer(zone: Zone, query: Query, *, synced: bool) -> Reply:
     return Reply(answer=(found,), additional=_additional(zone, found), origin=zone.origin)
 
 
-def _negative(zone: Zone, rcode: int, chain: tuple[RRset, ...] = ()) -> Reply:
+def _negative(zone: Zone, rcode: int) -> Reply:
     """Return NODATA or NXDOMAIN, with the SOA that says how long that holds (RFC 2308, section 3)."""
-    return Reply(rcode=rcode, answer=chain, authority=(zone.soa,), origin=zone.origin)
+    return Reply(rcode=rcode, authority=(zone.soa,), origin=zone.origin)
 
 
 def _chase(zone: Zone, query: Query, alias: RRset) -> Reply:
-    """Follow an alias inside the zone; the code is that of the chain's end (RFC 6604, section 3)."""
+    """Follow an alias inside the zone; one that leads outside is the end of what a zone can answer.
+
+    Where the chain leads to no record of the type, or in circles, there is none at the name either: NODATA without the
+    alias, which some resolvers take for an answer (CoreDNS issue 6088).
+    """
     chain = [alias]
-    seen = {alias.owner}
     while len(chain) <= MAX_CHAIN:
         target = Name(chain[-1].rdatas[0].lower())
-        if target in seen:
-            break
         if not is_at_or_below(target, zone.origin):
             return Reply(answer=tuple(chain), origin=zone.origin)
-        seen.add(target)
-        sets = zone.rrsets(target)
-        if sets is None:
-            return _negative(zone, Rcode.NXDOMAIN, tuple(chain))
+        sets = zone.rrsets(target) or ()
         found = _of_type(sets, query.qtype)
         if found is not None:
             return Reply(answer=(*chain, found), origin=zone.origin)
-        alias_again = _of_type(sets, RRType.CNAME)
-        if alias_again is None:
-            return _negative(zone, Rcode.NOERROR, tuple(chain))
-        chain.append(alias_again)
-    return Reply(answer=tuple(chain), origin=zone.origin)
+        further = _of_type(sets, RRType.CNAME)
+        if further is None:
+            break
+        chain.append(further)
+    return _negative(zone, Rcode.NOERROR)
+
+
+def leads_outside(reply: Reply, query: Query) -> Name | None:
+    """Return the name outside the zone that an answer's alias chain ends in; None where it ends in an answer."""
+    if not reply.answer or query.qtype == RRType.CNAME or reply.answer[-1].rrtype != RRType.CNAME:
+        return None
+    return Name(reply.answer[-1].rdatas[0].lower())
 
 
 def _of_type(sets: Iterable[RRset], rrtype: int) -> RRset | None:

@@ -15,17 +15,21 @@ SLICE = 200  # contributions derived before queries get their turn: about a mill
 
 
 class Cluster:
-    """A store, its sources, and the zones that they make together."""
+    """A store, its sources, and the zones that they make together; with `imported`, a second one for ServiceImports."""
 
     def __init__(
         self,
         store: Store,
         sources: Sequence[Source],
         *,
+        imported: Store | None = None,
+        programmed: Callable[[str, float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
+        self._stores = (store,) if imported is None else (store, imported)
+        self._programmed = programmed  # (kind of Service, seconds from a change to its being served)
         self.sources = tuple(sources)
         self._clock = clock
         self._wall = wall
@@ -34,11 +38,12 @@ class Cluster:
         self._taken = asyncio.Event()
         self._published = asyncio.Condition()
         self._synced = False
+        self._zones = self._all_zones()
 
     @property
     def zones(self) -> tuple[Zone, ...]:
         """The zones as they are now."""
-        return self.store.zones
+        return self._zones
 
     @property
     def synced(self) -> bool:
@@ -71,20 +76,32 @@ class Cluster:
         while True:
             await self._wait()
             while self._events:
-                self.store.apply(self._events.popleft(), self._clock())
+                event = self._events.popleft()
+                for store in self._stores:
+                    store.apply(event, self._clock())
             self._arrived.clear()
             self._taken.set()
             await self._publish()
             async with self._published:
-                self._synced = self.store.synced
+                self._synced = all(store.synced for store in self._stores)
                 self._published.notify_all()
 
     async def _publish(self) -> None:
         """Derive what has changed in slices, and let queries have their turn between them."""
-        done = False
-        while not done:
-            done = self.store.refresh(self._clock(), serial=int(self._wall()), limit=SLICE)
-            await asyncio.sleep(0)
+        for store in self._stores:
+            done = False
+            while not done:
+                done = store.refresh(self._clock(), serial=int(self._wall()), limit=SLICE)
+                await asyncio.sleep(0)
+        self._zones = self._all_zones()
+        for kind, began in self.store.programmed:
+            if self._programmed is not None:
+                self._programmed(kind, self._wall() - began)
+        self.store.programmed.clear()
+
+    def _all_zones(self) -> tuple[Zone, ...]:
+        """Return the zones of all stores."""
+        return tuple(zone for store in self._stores for zone in store.zones)
 
     async def _wait(self) -> None:
         """Wait for an event, or for the time at which an answer changes by itself; before the first sync none does."""

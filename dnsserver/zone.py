@@ -4,7 +4,7 @@ Invariant: a `Zone` never changes. Its maps share their structure with the next 
 costs in proportion to what it changes and a reader keeps one consistent zone for as long as it likes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +39,9 @@ class Fixed(msgspec.Struct, frozen=True, gc=False):
 
 EMPTY = Fixed()  # a name that exists by itself, without records
 
+# A rule for names that cannot be listed, asked where nothing else is found: records, or None where it does not apply.
+Fallback = Callable[["Zone", Name], tuple[RRset, ...] | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Zone:
@@ -49,6 +52,7 @@ class Zone:
     soa: RRset
     nodes: Map[Name, Records]
     below: Map[Name, int]  # for each name: how many of its direct children exist
+    fallbacks: tuple[Fallback, ...] = ()
 
     def rrsets(self, name: Name) -> tuple[RRset, ...] | None:
         """Return the records of a name at or below the origin.
@@ -62,7 +66,10 @@ class Zone:
             return (self.soa, *found) if name == self.origin else found
         if name == self.origin:
             return (self.soa,)
-        return () if name in self.below else None
+        if name in self.below:
+            return ()
+        answers = (fallback(self, name) for fallback in self.fallbacks)
+        return next((found for found in answers if found is not None), None)
 
     def rrset(self, name: Name, rrtype: int) -> RRset | None:
         """Return one RRset; None where there is none of that name and type."""
@@ -79,8 +86,9 @@ class Zone:
 class ZoneEditor:
     """Makes the next version of a zone; the store's alone. Names given to it are below the origin, or the origin."""
 
-    def __init__(self, origin: Name, ttl: int) -> None:
+    def __init__(self, origin: Name, ttl: int, fallbacks: tuple[Fallback, ...] = ()) -> None:
         self._origin = origin
+        self._fallbacks = fallbacks
         self._ttl = ttl
         self._nodes: MapMutation[Name, Records] = Map[Name, Records]().mutate()
         self._below: MapMutation[Name, int] = Map[Name, int]().mutate()
@@ -113,9 +121,8 @@ class ZoneEditor:
         if self._changed:
             self._serial = max(serial, self._serial + 1) if serial else 0
             nodes, below = self._nodes.finish(), self._below.finish()
-            self._zone = Zone(
-                self._origin, self._serial, soa_rrset(self._origin, self._serial, self._ttl), nodes, below
-            )
+            soa = soa_rrset(self._origin, self._serial, self._ttl)
+            self._zone = Zone(self._origin, self._serial, soa, nodes, below, self._fallbacks)
             self._nodes, self._below = nodes.mutate(), below.mutate()
             self._changed = False
         return self._zone

@@ -12,11 +12,15 @@ _VERSION_TTL = 28800  # seconds, whatever the zone's TTL (CoreDNS plugin/kuberne
 
 
 def apex_records(
-    origin: Name, addresses: tuple[bytes, ...], ttl: int, *, reverse: bool
+    origin: Name, servers: tuple[Name, ...], addresses: tuple[bytes, ...], ttl: int, *, reverse: bool
 ) -> Iterator[tuple[Name, Records]]:
-    """Yield (owner, records) of the apex and of the names that only exist; `addresses` are the server's own, packed."""
+    """Yield (owner, records) of the apex and of the names that only exist.
+
+    `servers` are the names this server has among the Services; where it has none, `ns.dns.<zone>` stands in and has
+    the server's own `addresses`, packed.
+    """
     name_server = from_labels((b"ns", b"dns"), origin)
-    yield origin, Fixed((RRset(origin, RRType.NS, ttl, (name_server,)),))
+    yield origin, Fixed((RRset(origin, RRType.NS, ttl, tuple(sorted(servers)) or (name_server,)),))
     yield name_server, Fixed(address_rrsets(name_server, ttl, list(addresses)))
     if reverse:
         return

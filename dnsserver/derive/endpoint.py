@@ -18,6 +18,14 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
     label: bytes  # its first label, lower case
     addresses: tuple[bytes, ...]  # packed, at least one
     ports: tuple[Port, ...]
+    cluster: bytes = b""  # the label that follows, where it is another cluster's (multicluster)
+    zone: str = ""  # the topology zone it is in, lower case
+
+    @property
+    def prefix(self) -> bytes:
+        """What its name has before the Service's: its labels in wire form."""
+        prefix = bytes((len(self.label),)) + self.label
+        return prefix + bytes((len(self.cluster),)) + self.cluster if self.cluster else prefix
 
 
 class HostRecords(msgspec.Struct, frozen=True, gc=False):

@@ -40,6 +40,17 @@ class ServiceView:
         """Return the records of `_port._protocol.<service>`: SRV, and the addresses behind that port."""
         return self._select(owner, service, lambda port: bool(port.name) and port.labels == labels)
 
+    @property
+    def headless(self) -> bool:
+        """Whether the Service's own name stands for its endpoints."""
+        return self._service.headless
+
+    def zonal_rrsets(self, owner: Name, zone: str, *, elsewhere: bool) -> tuple[RRset, ...]:
+        """Return the addresses of the endpoints in one topology zone; those of all where it has none, if allowed."""
+        endpoints = [endpoint for host in self._hosts.values() for endpoint in host.endpoints]
+        there = [endpoint for endpoint in endpoints if endpoint.zone == zone] or (endpoints if elsewhere else [])
+        return address_rrsets(owner, self._ttl, [address for endpoint in there for address in endpoint.addresses])
+
     def _select(self, owner: Name, service: Name, wanted: Callable[[Port], bool]) -> tuple[RRset, ...]:
         """Return the records at `owner` of the ports that are wanted."""
         targets = [
@@ -57,8 +68,8 @@ class ServiceView:
         if not self._service.headless:
             yield service, self._service.cluster_ips, service_ports(self._service)
         elif self._complete:
-            for label, host in self._hosts.items():
-                target = Name(bytes((len(label),)) + label + service)
+            for prefix, host in self._hosts.items():
+                target = Name(prefix + service)
                 for endpoint in host.endpoints:
                     yield target, endpoint.addresses, endpoint.ports
 
@@ -102,10 +113,20 @@ def slice_endpoints(
 ) -> tuple[Endpoint, ...]:
     """Return the ready endpoints of a slice that are not a VMI's, each address under its own name.
 
-    CoreDNS reads nothing but the ready condition: the slice controller has settled the rest.
+    CoreDNS reads nothing but the ready condition: the slice controller has settled the rest. An imported slice without
+    a DNS label for its cluster has no names to give.
     """
+    cluster = endpoint_slice.cluster.lower()
+    if endpoint_slice.imported and not is_dns1123_label(cluster):
+        return ()
     return tuple(
-        Endpoint(_endpoint_label(endpoint, address, pod_names=pod_names), (address,), endpoint_slice.ports)
+        Endpoint(
+            _endpoint_label(endpoint, address, pod_names=pod_names),
+            (address,),
+            endpoint_slice.ports,
+            cluster.encode() if endpoint_slice.imported else b"",
+            endpoint.zone,
+        )
         for endpoint in endpoint_slice.endpoints
         if endpoint.ready and not (endpoint.target_uid and owned_by_vmi(endpoint.target_uid))
         for address in endpoint.addresses

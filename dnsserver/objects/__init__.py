@@ -18,11 +18,12 @@ from dnsserver.objects.decode import (
 from dnsserver.objects.endpointslice import EndpointSlice, SliceEndpoint
 from dnsserver.objects.kinds import Key, Kind, kind_of
 from dnsserver.objects.namespace import Namespace
+from dnsserver.objects.pod import Pod
 from dnsserver.objects.ports import Port
 from dnsserver.objects.service import Service, ServicePort
 from dnsserver.objects.vmi import PrimaryInterface, Ready, VirtualMachineInstance
 
-Object = Service | EndpointSlice | VirtualMachineInstance | Namespace
+Object = Service | EndpointSlice | VirtualMachineInstance | Namespace | Pod
 
 __all__ = [
     "Document",
@@ -33,6 +34,7 @@ __all__ = [
     "ListPage",
     "Namespace",
     "Object",
+    "Pod",
     "Port",
     "PrimaryInterface",
     "Ready",

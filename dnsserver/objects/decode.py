@@ -8,11 +8,13 @@ import msgspec
 from dnsserver.objects.endpointslice import EndpointSlice, EndpointSliceView, endpoint_slice
 from dnsserver.objects.kinds import Key, Kind
 from dnsserver.objects.namespace import Namespace, NamespaceView, namespace
+from dnsserver.objects.pod import Pod, PodView, pod
 from dnsserver.objects.service import Service, ServiceView, service
+from dnsserver.objects.serviceimport import ServiceImportView, service_import
 from dnsserver.objects.views import View
 from dnsserver.objects.vmi import VirtualMachineInstance, VMIView, virtual_machine_instance
 
-Slim = Service | EndpointSlice | VirtualMachineInstance | Namespace
+Slim = Service | EndpointSlice | VirtualMachineInstance | Namespace | Pod
 
 
 class InvalidObjectError(ValueError):
@@ -66,6 +68,8 @@ _VIEWS: dict[Kind, type[View]] = {
     Kind.SERVICE: ServiceView,
     Kind.ENDPOINT_SLICE: EndpointSliceView,
     Kind.VMI: VMIView,
+    Kind.POD: PodView,
+    Kind.SERVICE_IMPORT: ServiceImportView,
 }
 _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(view) for kind, view in _VIEWS.items()}
 _BUILDERS: dict[Kind, Callable[[Any], Slim]] = {
@@ -73,6 +77,8 @@ _BUILDERS: dict[Kind, Callable[[Any], Slim]] = {
     Kind.SERVICE: service,
     Kind.ENDPOINT_SLICE: endpoint_slice,
     Kind.VMI: virtual_machine_instance,
+    Kind.POD: pod,
+    Kind.SERVICE_IMPORT: service_import,
 }
 # what hostile input makes msgspec raise: its own errors and those of UTF-8 are ValueErrors, deep nesting is the other
 _UNREADABLE = (ValueError, RecursionError)

@@ -1,5 +1,6 @@
 """EndpointSlices as the DNS sees them; no I/O."""
 
+from datetime import datetime
 from sys import intern
 
 import msgspec
@@ -17,6 +18,7 @@ class SliceEndpoint(msgspec.Struct, frozen=True, gc=False):
     hostname: str  # "" where it has none
     target_name: str  # targetRef.name, "" where it has none
     target_uid: str  # targetRef.uid, "" where it has none
+    zone: str = ""  # the topology zone, for zonal names
 
 
 class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
@@ -28,6 +30,9 @@ class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
     service: str  # the label kubernetes.io/service-name; "" where it belongs to none
     endpoints: tuple[SliceEndpoint, ...]
     ports: tuple[Port, ...]
+    imported: str = ""  # the ServiceImport that it belongs to (label multicluster.kubernetes.io/service-name)
+    cluster: str = ""  # where an imported slice comes from (label multicluster.kubernetes.io/source-cluster)
+    triggered: float = 0.0  # Unix time of the change that it shows (annotation), 0 where not told
 
     @property
     def key(self) -> Key:
@@ -41,15 +46,24 @@ class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
 
 
 class LabelsView(msgspec.Struct, gc=False):
-    """The one label that matters."""
+    """The labels that matter."""
 
     service: str | None = msgspec.field(default=None, name="kubernetes.io/service-name")
+    imported: str | None = msgspec.field(default=None, name="multicluster.kubernetes.io/service-name")
+    cluster: str | None = msgspec.field(default=None, name="multicluster.kubernetes.io/source-cluster")
+
+
+class AnnotationsView(msgspec.Struct, gc=False):
+    """The one annotation that matters."""
+
+    triggered: str | None = msgspec.field(default=None, name="endpoints.kubernetes.io/last-change-trigger-time")
 
 
 class SliceMeta(Meta):
     """What the API sends."""
 
     labels: LabelsView | None = None
+    annotations: AnnotationsView | None = None
 
 
 class ConditionsView(View):
@@ -72,6 +86,7 @@ class EndpointView(View):
     conditions: ConditionsView | None = None
     hostname: str | None = None
     target_ref: TargetView | None = None
+    zone: str | None = None
 
 
 class EndpointSliceView(View):
@@ -84,19 +99,31 @@ class EndpointSliceView(View):
 
 def endpoint_slice(view: EndpointSliceView) -> EndpointSlice:
     """Return the slim object."""
-    labels = view.metadata.labels
+    labels = view.metadata.labels or LabelsView()
+    annotations = view.metadata.annotations
     return EndpointSlice(
         namespace=view.metadata.namespace or "",
         name=view.metadata.name,
         uid=view.metadata.uid or "",
-        service=(labels.service if labels else None) or "",
+        service=labels.service or "",
         endpoints=tuple(_endpoint(endpoint) for endpoint in view.endpoints or ()),
         ports=tuple(
             Port(port.name or "", port.protocol or "TCP", port.port or 0)
             for port in view.ports or ()
             if valid_number(port.port)
         ),
+        imported=labels.imported or "",
+        cluster=labels.cluster or "",
+        triggered=_unix_time(annotations.triggered if annotations else None),
     )
+
+
+def _unix_time(text: str | None) -> float:
+    """Return an RFC 3339 time as Unix time; 0 for one that is absent or nonsense, which costs only a measurement."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else 0.0
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def _endpoint(view: EndpointView) -> SliceEndpoint:
@@ -109,4 +136,5 @@ def _endpoint(view: EndpointView) -> SliceEndpoint:
         hostname=view.hostname or "",
         target_name=(target.name if target else None) or "",
         target_uid=intern((target.uid if target else None) or ""),  # the same text stands in a VMI's activePods
+        zone=intern((view.zone or "").lower()),
     )

@@ -12,6 +12,8 @@ class Kind(Enum):
     SERVICE = "Service"
     ENDPOINT_SLICE = "EndpointSlice"
     VMI = "VirtualMachineInstance"
+    POD = "Pod"
+    SERVICE_IMPORT = "ServiceImport"
 
     @property
     def group(self) -> str:
@@ -39,18 +41,24 @@ _GROUPS = {
     Kind.SERVICE: "",
     Kind.ENDPOINT_SLICE: "discovery.k8s.io",
     Kind.VMI: "kubevirt.io",
+    Kind.POD: "",
+    Kind.SERVICE_IMPORT: "multicluster.x-k8s.io",
 }
 _VERSIONS = {
     Kind.NAMESPACE: ("v1",),
     Kind.SERVICE: ("v1",),
     Kind.ENDPOINT_SLICE: ("v1",),
     Kind.VMI: ("v1", "v1alpha3"),
+    Kind.POD: ("v1",),
+    Kind.SERVICE_IMPORT: ("v1beta1", "v1alpha1"),
 }
 _RESOURCES = {
     Kind.NAMESPACE: "namespaces",
     Kind.SERVICE: "services",
     Kind.ENDPOINT_SLICE: "endpointslices",
     Kind.VMI: "virtualmachineinstances",
+    Kind.POD: "pods",
+    Kind.SERVICE_IMPORT: "serviceimports",
 }
 _BY_TYPE = {
     (f"{kind.group}/{version}" if kind.group else version, kind.value): kind

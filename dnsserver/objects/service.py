@@ -1,5 +1,7 @@
 """Services as the DNS sees them; no I/O."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from dnsserver.objects.kinds import Key
@@ -31,6 +33,9 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     families: frozenset[int]  # 4 and 6: the families it serves; both where the API server says nothing
     publish_not_ready: bool  # spec.publishNotReadyAddresses
     ports: tuple[ServicePort, ...]
+    external_ips: tuple[bytes, ...] = ()  # spec.externalIPs, packed
+    ingress: tuple[bytes | str, ...] = ()  # status.loadBalancer.ingress: packed addresses, and host names
+    imported: bool = False  # a ServiceImport, not a Service of this cluster
 
     @property
     def key(self) -> Key:
@@ -58,6 +63,26 @@ class SpecView(View):
     ip_families: list[str] | None = None
     publish_not_ready_addresses: bool | None = None
     ports: list[ServicePortView] | None = None
+    external_ips: list[str] | None = msgspec.field(default=None, name="externalIPs")
+
+
+class IngressView(View):
+    """What the API sends."""
+
+    ip: str | None = None
+    hostname: str | None = None
+
+
+class LoadBalancerView(View):
+    """What the API sends."""
+
+    ingress: list[IngressView] | None = None
+
+
+class StatusView(View):
+    """What the API sends."""
+
+    load_balancer: LoadBalancerView | None = None
 
 
 class ServiceView(View):
@@ -65,6 +90,7 @@ class ServiceView(View):
 
     metadata: Meta
     spec: SpecView = msgspec.field(default_factory=SpecView)
+    status: StatusView = msgspec.field(default_factory=StatusView)
 
 
 _FAMILY = {"IPv4": 4, "IPv6": 6}
@@ -86,13 +112,30 @@ def service(view: ServiceView) -> Service:
         families=frozenset(_FAMILY[name] for name in spec.ip_families or () if name in _FAMILY) or _BOTH,
         publish_not_ready=bool(spec.publish_not_ready_addresses),
         ports=tuple(_port(port) for port in spec.ports or () if valid_number(port.port)),
+        external_ips=_packed(spec.external_ips or []),
+        ingress=tuple(_ingress(view.status.load_balancer)),
     )
 
 
 def _cluster_ips(spec: SpecView) -> tuple[bytes, ...]:
     """Return `clusterIPs`, or the older `clusterIP` where that is all there is; "None" and nonsense drop out."""
     texts = spec.cluster_ips or ([spec.cluster_ip] if spec.cluster_ip else [])
+    return _packed(texts)
+
+
+def _packed(texts: list[str]) -> tuple[bytes, ...]:
+    """Return the addresses among the texts, packed and distinct, in their order."""
     return tuple(dict.fromkeys(address for text in texts if (address := packed(text)) is not None))
+
+
+def _ingress(balancer: LoadBalancerView | None) -> Iterator[bytes | str]:
+    """Yield what a load balancer is reached by."""
+    for ingress in (balancer.ingress if balancer else None) or ():
+        address = packed(ingress.ip or "")
+        if address is not None:
+            yield address
+        elif ingress.hostname:
+            yield ingress.hostname
 
 
 def _port(view: ServicePortView) -> ServicePort:

@@ -32,6 +32,7 @@ class Request:
     depth: int = 0  # how often the server has asked itself to answer the client's query (`Runtime.ask`)
 
 
+Directives = Sequence[Directive]
 Handler = Callable[[Request], Awaitable[Reply]]
 MAX_DEPTH = 8  # questions behind a question, before the server counts as asking itself in circles
 
@@ -94,7 +95,7 @@ class Plugin:
         yield
 
 
-Parse = Callable[[Sequence[Directive], Context], tuple[Plugin, ...]]
+Parse = Callable[[Directives, Context], tuple[Plugin, ...]]
 
 
 def link(plugins: Sequence[Plugin], end: Handler) -> Handler:

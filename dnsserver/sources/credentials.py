@@ -22,6 +22,7 @@ from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 from dnsserver import __version__
 from dnsserver.sources.api import SourceError
+from dnsserver.sources.requests import RequestLimits
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _EXEC_DEADLINE = 60.0  # seconds an exec plugin may take
@@ -42,6 +43,7 @@ class ApiConfig:
     token_file: str = ""  # read again as it changes
     kubeconfig: str = ""
     context: str = ""  # empty: the kubeconfig's current-context
+    limits: RequestLimits = RequestLimits()  # noqa: RUF009 -- frozen, and so the same for all
     service_account: Path = SERVICE_ACCOUNT
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 

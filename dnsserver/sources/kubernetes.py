@@ -15,8 +15,18 @@ from asyncio_extras import call_in_executor, open_async
 from dnsserver.sources.api import SourceError, UnreachableError
 from dnsserver.sources.backoff import Clock, SystemClock
 from dnsserver.sources.credentials import ApiConfig, Credentials, clean_token, load_credentials, set_token
+from dnsserver.sources.requests import Limiter, RequestLimits, RequestStats
 
-__all__ = ["ApiConfig", "ApiConnection", "ApiResponse", "SourceError", "UnreachableError", "connect"]
+__all__ = [
+    "ApiConfig",
+    "ApiConnection",
+    "ApiResponse",
+    "RequestLimits",
+    "RequestStats",
+    "SourceError",
+    "UnreachableError",
+    "connect",
+]
 
 logger = logging.getLogger("plugin/kubernetes")
 
@@ -99,6 +109,8 @@ class ApiConnection:
         self._complaint = ""  # what could not be read again, told once
         self._token_read = self._loaded = clock.now()
         self._lock = asyncio.Lock()
+        self._limiter = Limiter(config.limits, clock)
+        self.stats = RequestStats()
 
     @asynccontextmanager
     async def request(
@@ -121,6 +133,23 @@ class ApiConnection:
             await session.client.close()
 
     async def _get(
+        self, path: str, query: Mapping[str, str], read_timeout: float
+    ) -> tuple[_Session, aiohttp.ClientResponse]:
+        """Send a request, when the limits let it, and return its answer's head."""
+        async with self._limiter.slot() as held_back:
+            self.stats.held_back.observe(held_back)
+            started = self._clock.now()
+            try:
+                session, response = await self._send(path, query, read_timeout)
+            except UnreachableError:
+                self.stats.answers["<error>"] += 1
+                raise
+            self.stats.latency.observe(self._clock.now() - started)
+            self.stats.answers[str(response.status)] += 1
+            self.stats.host = response.url.authority
+            return session, response
+
+    async def _send(
         self, path: str, query: Mapping[str, str], read_timeout: float
     ) -> tuple[_Session, aiohttp.ClientResponse]:
         """Send a request and return its answer's head."""

@@ -54,7 +54,7 @@ class Timing:
 class ResourceWatch:
     """The source of one kind (`dnsserver.sources.source.Source`).
 
-    `selector` is a label selector that the API server applies. One iteration of `events` at a time.
+    `selector` and `field_selector` are applied by the API server. One iteration of `events` at a time.
     """
 
     def __init__(
@@ -63,13 +63,15 @@ class ResourceWatch:
         kind: Kind,
         *,
         selector: str = "",
+        field_selector: str = "",
         status: SourceStatus | None = None,
         timing: Timing | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._api = api
         self._kind = kind
-        self._selector = selector
+        self._selectors = {"labelSelector": selector} if selector else {}
+        self._selectors |= {"fieldSelector": field_selector} if field_selector else {}
         self._status = status or SourceStatus()
         self._timing = timing or Timing()
         self._clock = clock or SystemClock()
@@ -188,8 +190,7 @@ class ResourceWatch:
             query["continue"] = token
         elif asked:
             query["resourceVersion"] = asked
-        if self._selector:
-            query["labelSelector"] = self._selector
+        query |= self._selectors
         try:
             async with self._api.request(self._path, query, read_timeout=self._timing.answer_silence) as response:
                 body = await response.read()
@@ -283,8 +284,7 @@ class ResourceWatch:
             "resourceVersion": self._version,
             "timeoutSeconds": str(round(seconds)),
         }
-        if self._selector:
-            query["labelSelector"] = self._selector
+        query |= self._selectors
         return query
 
     def _understand(self, watched: WatchEvent, stream: "_Stream") -> Event | None:

@@ -21,9 +21,10 @@ class Entry:
         self._ttl = ttl
         self._contributions: dict[Source, tuple[Endpoint, ...]] = {}
         self._foreign: set[str] = set()  # EndpointSlices with endpoints that are not ours to publish
-        self._hosts: Map[bytes, HostRecords] = Map()
+        self._ready: set[str] = set()  # EndpointSlices with an endpoint that is ready, whoever publishes it
+        self._hosts: Map[bytes, HostRecords] = Map()  # by what precedes the Service's name, in wire form
         self._ports: Counter[PortLabels] = Counter()  # named ports of the endpoints
-        self._touched: dict[bytes, HostRecords | None] = {}  # labels changed since the last flush, as they were
+        self._touched: dict[bytes, HostRecords | None] = {}  # names changed since the last flush, as they were
         self._published: Service | None = None
         self._published_ports: frozenset[PortLabels] = frozenset()
 
@@ -56,26 +57,45 @@ class Entry:
         """Note whether an EndpointSlice has endpoints that this server leaves to the cluster's own DNS."""
         (self._foreign.add if foreign else self._foreign.discard)(name)
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether any EndpointSlice has a ready endpoint, or a VMI contributes."""
+        return bool(self._ready or self._contributions)
+
+    def set_ready(self, name: str, *, ready: bool) -> None:
+        """Note whether an EndpointSlice has an endpoint that is ready."""
+        (self._ready.add if ready else self._ready.discard)(name)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every endpoint that is published."""
+        return tuple(endpoint for host in self._hosts.values() for endpoint in host.endpoints)
+
     def _change(self, endpoint: Endpoint, *, add: bool) -> None:
-        """Add or remove one endpoint at its label."""
-        label = endpoint.label
-        known = self._hosts.get(label)
-        self._touched.setdefault(label, known)
+        """Add or remove one endpoint at its name."""
+        prefix = endpoint.prefix
+        known = self._hosts.get(prefix)
+        self._touched.setdefault(prefix, known)
         endpoints = list(known.endpoints) if known else []
         (endpoints.append if add else endpoints.remove)(endpoint)
         if endpoints:
-            self._hosts = self._hosts.set(label, HostRecords(tuple(endpoints), self._ttl))
+            self._hosts = self._hosts.set(prefix, HostRecords(tuple(endpoints), self._ttl))
         else:
-            self._hosts = self._hosts.delete(label)
+            self._hosts = self._hosts.delete(prefix)
         for port in endpoint.ports:
             if port.name:
                 self._ports[port.labels] += 1 if add else -1
 
-    def flush(self, service: Service | None, publication: Publication) -> None:
-        """Bring the zones in line with the contributions; None withdraws the Service and all that is below it."""
+    def flush(self, service: Service | None, publication: Publication, *, hidden: bool = False) -> None:
+        """Bring the zones in line with the contributions; None withdraws the Service and all that is below it.
+
+        A Service that is `hidden` is withdrawn too, but may come back with what it has.
+        """
         if service is None:
             for source in tuple(self._contributions):
                 self.contribute(source, ())
+        if hidden:
+            service = None
         before, after = self._published, service
         self._point_service(before, after, publication)
         ports = self._port_labels(service)
@@ -116,9 +136,9 @@ class Entry:
     def _flush_hosts(self, owner: Name, origin: Name, publication: Publication) -> None:
         """Set the names of the endpoints that have changed, and the PTR records that lead to them."""
         primary = origin == publication.zones[0]
-        for label, before in self._touched.items():
-            name = Name(bytes((len(label),)) + label + owner)
-            after = self._hosts.get(label)
+        for prefix, before in self._touched.items():
+            name = Name(prefix + owner)
+            after = self._hosts.get(prefix)
             publication.set(origin, name, after)
             if primary:
                 had, has = _addresses(before), _addresses(after)

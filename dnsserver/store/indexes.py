@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from dnsserver.derive.vmi import NO_PODS, PodAddresses, pod_labels, selects
-from dnsserver.objects import EndpointSlice, Key, Service, VirtualMachineInstance
+from dnsserver.objects import EndpointSlice, Key, Pod, Service, VirtualMachineInstance
 
 _Pair = tuple[str, str]  # a label
 
@@ -119,3 +119,31 @@ def _by_pod(one: EndpointSlice | None) -> dict[str, tuple[bytes, ...]]:
         if endpoint.target_uid:
             found[endpoint.target_uid] = found.get(endpoint.target_uid, ()) + endpoint.addresses
     return found
+
+
+class AddressIndex:
+    """Finds the pods that have an address: usually one; those on the host's network share it."""
+
+    def __init__(self) -> None:
+        self._pods: dict[bytes, tuple[Key, ...]] = {}
+
+    def pods(self, address: bytes) -> tuple[Key, ...]:
+        """Return the pods that have an address."""
+        return self._pods.get(address, ())
+
+    def has(self, namespace: str, address: bytes) -> bool:
+        """Say whether a pod of the namespace has the address."""
+        return any(key[0] == namespace for key in self.pods(address))
+
+    def add(self, pod: Pod) -> None:
+        """Put a pod in, if it has an address."""
+        if pod.address:
+            self._pods[pod.address] = (*self.pods(pod.address), pod.key)
+
+    def remove(self, pod: Pod) -> None:
+        """Take a pod out."""
+        left = tuple(key for key in self.pods(pod.address) if key != pod.key)
+        if left:
+            self._pods[pod.address] = left
+        else:
+            self._pods.pop(pod.address, None)

@@ -4,17 +4,24 @@ from collections.abc import Iterable
 
 from dnsserver.derive.reverse import PointerRecords
 from dnsserver.names import Name, reverse_name
-from dnsserver.zone import Records, Zone, ZoneEditor, find_origin
+from dnsserver.zone import Fallback, Records, Zone, ZoneEditor, find_origin
 
 
 class Publication:
     """The editors of the forward and reverse zones."""
 
-    def __init__(self, zones: tuple[Name, ...], reverse_zones: tuple[Name, ...], ttl: int) -> None:
+    def __init__(
+        self,
+        zones: tuple[Name, ...],
+        reverse_zones: tuple[Name, ...],
+        ttl: int,
+        fallbacks: tuple[Fallback, ...] = (),
+    ) -> None:
         self._ttl = ttl
         self.zones = zones
         self._reverse_zones = reverse_zones
-        self._editors = {origin: ZoneEditor(origin, ttl) for origin in (*zones, *reverse_zones)}
+        self._editors = {origin: ZoneEditor(origin, ttl, fallbacks) for origin in zones}
+        self._editors |= {origin: ZoneEditor(origin, ttl) for origin in reverse_zones}
         self._pointers: dict[bytes, PointerRecords] = {}
         self._moved: set[bytes] = set()
 
@@ -45,6 +52,15 @@ class Publication:
         else:
             self._pointers.pop(address, None)
         self._moved.add(address)
+
+    def moved(self, addresses: Iterable[bytes]) -> bool:
+        """Say whether one of these addresses has got other names since the last publication."""
+        return not self._moved.isdisjoint(addresses)
+
+    def endpoint_names(self, address: bytes) -> tuple[Name, ...]:
+        """Return the names that endpoints with an address have, in the first forward zone."""
+        known = self._pointers.get(address)
+        return known.endpoints if known else ()
 
     def publish(self, serial: int) -> tuple[Zone, ...]:
         """Return every zone as it is now, the forward ones first; `serial` 0 is a zone before its first sync."""

@@ -6,22 +6,26 @@ Services that select it, never the others'.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import cast
 
+from dnsserver.derive.aliases import port_alias, zonal
 from dnsserver.derive.apex import apex_records
+from dnsserver.derive.endpoint import Endpoint
 from dnsserver.derive.observation import NOTHING, Observation, observe
+from dnsserver.derive.pods import insecure_pod, pod_owner, pod_records
 from dnsserver.derive.service import slice_endpoints
 from dnsserver.derive.vmi import Published, Refused, vmi_endpoints
 from dnsserver.events import Changed, Deleted, Event, ListedPage, ListEnded, ListStarted, NotServed
-from dnsserver.names import InvalidNameError, from_labels
-from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Service, VirtualMachineInstance
+from dnsserver.names import InvalidNameError, Name, from_labels, labels, parent
+from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, Service, VirtualMachineInstance
 from dnsserver.store.config import StoreConfig
 from dnsserver.store.entry import Entry, Source
-from dnsserver.store.indexes import PodIndex, SelectorIndex
+from dnsserver.store.indexes import AddressIndex, PodIndex, SelectorIndex
 from dnsserver.store.publication import Publication
 from dnsserver.store.table import Table
-from dnsserver.zone import EMPTY, Zone
+from dnsserver.zone import EMPTY, Fallback, Zone
 
 
 class Store:
@@ -33,6 +37,7 @@ class Store:
         self._services: Table[Service] = Table()
         self._slices: Table[EndpointSlice] = Table()
         self._vmis: Table[VirtualMachineInstance] = Table()
+        self._pod_objects: Table[Pod] = Table()
         self._staged: dict[Kind, dict[Key, Object]] = {}
         self._listed: set[Kind] = set()
         self._absent: set[Kind] = set()
@@ -40,16 +45,18 @@ class Store:
         self._deadlines: list[tuple[float, Key]] = []
         self._selectors = SelectorIndex()
         self._pods = PodIndex()
+        self._pod_addresses = AddressIndex()
         self._service_slices: dict[Key, set[str]] = {}  # Service -> the names of its EndpointSlices
         self._entries: dict[Key, Entry] = {}
         self._whole: dict[str, set[str]] = {}  # namespace -> Services to derive from all that they have
         self._dirty: dict[Key, set[Source]] = {}  # Service -> what contributes to it and has changed
         self._dirty_namespaces: set[str] = set()
-        self._publication = Publication(config.zones, config.reverse_zones, config.ttl)
-        for origin in (*config.zones, *config.reverse_zones):
-            reverse = origin in config.reverse_zones
-            self._publication.fix(origin, apex_records(origin, config.addresses, config.ttl, reverse=reverse))
+        self._dirty_pods: set[tuple[str, bytes]] = set()  # (namespace, address)
+        self._implied: set[str] = set()  # namespaces that exist because something is in them, while none is known
+        self._publication = Publication(config.zones, config.reverse_zones, config.ttl, _fallbacks(config))
+        self._publish_apexes()
         self._synced = False
+        self.programmed: list[tuple[str, float]] = []  # (kind of Service, Unix time) of changes taken in, for metrics
         self.zones: tuple[Zone, ...] = self._publication.publish(0)
 
     @property
@@ -72,17 +79,40 @@ class Store:
         """What is remembered of VMIs in a hand-over, or with addresses that are held."""
         return self._observations.values()
 
+    def zone(self, origin: Name) -> Zone | None:
+        """Return the zone of that origin."""
+        return next((zone for zone in self.zones if zone.origin == origin), None)
+
+    def services(self) -> Iterator[Service]:
+        """Yield every Service that is published."""
+        return (service for service in self._services if self.exposed(service.namespace))
+
+    def service(self, key: Key) -> Service | None:
+        """Return one Service, if its namespace is published."""
+        return self._services.get(key) if self.exposed(key[0]) else None
+
+    def endpoints(self, key: Key) -> tuple[Endpoint, ...]:
+        """Return the endpoints that a Service publishes."""
+        entry = self._entries.get(key)
+        return entry.endpoints if entry else ()
+
+    def pod_namespace(self, address: bytes) -> str | None:
+        """Return the namespace of the pod that has an address (`pods verified`)."""
+        return next((namespace for namespace, _ in self._pod_addresses.pods(address)), None)
+
     def counts(self) -> dict[Kind, int]:
-        """Return how many objects of each kind there are."""
-        return {kind: len(self._table(kind)) for kind in Kind}
+        """Return how many objects of each kind that is watched there are."""
+        return {kind: len(self._table(kind)) for kind in sorted(self._config.kinds, key=lambda kind: kind.value)}
 
     def _table(self, kind: Kind) -> Table[Object]:
         """Return the table of one kind."""
         tables = {
             Kind.NAMESPACE: self._namespaces,
             Kind.SERVICE: self._services,
+            Kind.SERVICE_IMPORT: self._services,
             Kind.ENDPOINT_SLICE: self._slices,
             Kind.VMI: self._vmis,
+            Kind.POD: self._pod_objects,
         }
         return cast("Table[Object]", tables[kind])
 
@@ -137,6 +167,8 @@ class Store:
         """Add an object, or replace the one of its name."""
         table = self._table(kind)
         previous = table.get(value.key)
+        if isinstance(value, Pod) and value.deleting:
+            return  # not added, and one that is known stays as it was until it is gone (CoreDNS object/pod.go)
         if previous is not value and previous != value:
             table.put(value)
             self._changed(kind, previous, value, now)
@@ -156,10 +188,12 @@ class Store:
             case Kind.VMI:
                 vmi = cast("VirtualMachineInstance | None", value)
                 self._vmi_changed(cast("VirtualMachineInstance | None", previous), vmi, now)
-            case Kind.SERVICE:
+            case Kind.SERVICE | Kind.SERVICE_IMPORT:
                 self._service_changed(cast("Service | None", previous), cast("Service | None", value))
             case Kind.ENDPOINT_SLICE:
                 self._slice_changed(cast("EndpointSlice | None", previous), cast("EndpointSlice | None", value))
+            case Kind.POD:
+                self._pod_changed(cast("Pod | None", previous), cast("Pod | None", value))
             case Kind.NAMESPACE:
                 self._namespace_changed(cast("Namespace | None", previous), cast("Namespace | None", value))
 
@@ -168,6 +202,25 @@ class Store:
         self._dirty_namespaces.update(one.name for one in (previous, value) if one is not None)
         if len(self._namespaces) <= 1:
             self._dirty_namespaces.update(self._services.namespaces())
+            self._dirty_namespaces |= self._implied
+
+    def _notice(self, namespace: str) -> None:
+        """Note whether anything is in a namespace: while no Namespace is known, that is how one exists."""
+        there = bool(self._services.in_namespace(namespace) or self._pod_objects.in_namespace(namespace))
+        if there != (namespace in self._implied):
+            (self._implied.add if there else self._implied.discard)(namespace)
+            self._dirty_namespaces.add(namespace)
+
+    def _pod_changed(self, previous: Pod | None, value: Pod | None) -> None:
+        """Look at the names of the pod's addresses again."""
+        if previous is not None:
+            self._pod_addresses.remove(previous)
+        if value is not None:
+            self._pod_addresses.add(value)
+        for pod in (previous, value):
+            if pod is not None:
+                self._notice(pod.namespace)
+                self._dirty_pods.update([(pod.namespace, pod.address)] if pod.address else [])
 
     def _service_changed(self, previous: Service | None, value: Service | None) -> None:
         """Derive the Service anew from everything it has."""
@@ -178,21 +231,37 @@ class Store:
         for one in (previous, value):
             if one is not None:
                 self._mark_whole(one.key)
+                self._notice(one.namespace)
 
     def _slice_changed(self, previous: EndpointSlice | None, value: EndpointSlice | None) -> None:
         """Derive the slice's endpoints anew, and the VMIs whose pods have got other addresses."""
         for one in (previous, value):
-            if one is not None and one.service:
-                names = self._service_slices.setdefault(one.service_key, set())
+            if one is not None and (service := self._service_of(one))[1]:
+                names = self._service_slices.setdefault(service, set())
                 (names.add if one is value else names.discard)(one.name)
                 if not names:
-                    del self._service_slices[one.service_key]
-                self._mark(one.service_key, (Kind.ENDPOINT_SLICE, one.name))
+                    del self._service_slices[service]
+                self._mark(service, (Kind.ENDPOINT_SLICE, one.name))
+        if value is not None and value.triggered:
+            self._note_programming(value)
         for uid in self._pods.set_slice(previous, value):
             owner = self._pods.owner(uid)
             vmi = self._vmis.get(owner) if owner else None
             if vmi is not None:
                 self._mark_vmi(vmi)
+
+    def _service_of(self, one: EndpointSlice) -> Key:
+        """Return the Service, or the ServiceImport, that a slice belongs to; its name is "" where it has none."""
+        return one.namespace, one.imported if self._config.imported else one.service
+
+    def _note_programming(self, one: EndpointSlice) -> None:
+        """Note what a slice says of when its change began, for Services of the kinds that CoreDNS measures."""
+        service = self._services.get(self._service_of(one))
+        if self._synced and service is not None:
+            if service.cluster_ips:
+                self.programmed.append(("cluster_ip", one.triggered))
+            elif service.headless and service.selector:
+                self.programmed.append(("headless_with_selector", one.triggered))
 
     def _vmi_changed(
         self, previous: VirtualMachineInstance | None, value: VirtualMachineInstance | None, now: float
@@ -209,7 +278,7 @@ class Store:
             for key in self._pods.slices(uid):
                 one_slice = self._slices.get(key)
                 if one_slice is not None:
-                    self._mark(one_slice.service_key, (Kind.ENDPOINT_SLICE, one_slice.name))
+                    self._mark(self._service_of(one_slice), (Kind.ENDPOINT_SLICE, one_slice.name))
 
     def _observe(self, previous: VirtualMachineInstance | None, value: VirtualMachineInstance, now: float) -> None:
         """Remember what the VMI's present state alone does not say."""
@@ -256,6 +325,8 @@ class Store:
         for namespace in self._dirty_namespaces:
             self._publish_namespace(namespace)
             self._whole.setdefault(namespace, set()).update(self._services.in_namespace(namespace))
+            pods = self._pod_objects.in_namespace(namespace).values()
+            self._dirty_pods.update((namespace, pod.address) for pod in pods if pod.address)
         self._dirty_namespaces.clear()
         for namespace, names in self._whole.items():
             for name in names:
@@ -288,6 +359,9 @@ class Store:
             left = self._derive(key, self._dirty[key], now, left)
         if self._dirty:
             return False
+        self._publish_pods()
+        if self._publication.moved(self._config.addresses):
+            self._publish_apexes()
         self.zones = self._publication.publish(serial)
         return True
 
@@ -295,6 +369,7 @@ class Store:
         """Go from collecting to deriving: everything is new."""
         self._synced = True
         self._dirty_namespaces.update(one.name for one in self._namespaces)
+        self._dirty_namespaces |= self._implied
         for service in self._services:
             self._mark_whole(service.key)
 
@@ -309,7 +384,8 @@ class Store:
             left -= 1
         if not sources:
             del self._dirty[key]
-            entry.flush(service, self._publication)
+            empty = service is not None and self._config.ignore_empty and bool(service.cluster_ips)
+            entry.flush(service, self._publication, hidden=empty and not entry.has_ready)
         if service is not None:
             self._entries[key] = entry
         else:
@@ -319,7 +395,7 @@ class Store:
     def _published(self, key: Key) -> Service | None:
         """Return the Service if it is to be published at all."""
         service = self._services.get(key)
-        if service is None or not self._exposed(service.namespace):
+        if service is None or not self.exposed(service.namespace):
             return None
         return service if service.headless or self._config.kubevirt != "only" else None
 
@@ -332,7 +408,11 @@ class Store:
             entry.contribute(source, outcome.endpoints if isinstance(outcome, Published) else ())
             return
         one = self._slices.get((service.namespace, name))
-        if one is not None and one.service == service.name:
+        mine = one is not None and self._service_of(one) == service.key
+        entry.set_ready(
+            name, ready=mine and one is not None and any(end.ready and end.addresses for end in one.endpoints)
+        )
+        if one is not None and mine:
             endpoints = slice_endpoints(one, self._pods.owned, pod_names=self._config.pod_names)
         else:
             endpoints = ()
@@ -346,7 +426,7 @@ class Store:
         observation = self._observations.get(vmi.key, NOTHING)
         return vmi_endpoints(vmi, service, observation, self._pods.addresses(vmi), now)
 
-    def _exposed(self, namespace: str) -> bool:
+    def exposed(self, namespace: str) -> bool:
         """Say whether a namespace is published: it exists, and is among those that are asked for, if any are.
 
         Where no Namespace is known at all (manifests without them, or no right to read them), all of them exist.
@@ -356,11 +436,63 @@ class Store:
         return not len(self._namespaces) or self._namespaces.get(("", namespace)) is not None
 
     def _publish_namespace(self, namespace: str) -> None:
-        """Make `<namespace>.svc.<zone>` exist, or cease to."""
-        known = self._namespaces.get(("", namespace)) is not None
+        """Make `<namespace>.svc.<zone>`, and where pods have names `<namespace>.pod.<zone>`, exist or cease to."""
+        exists = self.exposed(namespace) and (len(self._namespaces) > 0 or namespace in self._implied)
+        below = (b"svc",) if self._config.pods == "disabled" or self._config.imported else (b"svc", b"pod")
         for origin in self._config.zones:
-            try:
-                name = from_labels((namespace.encode(), b"svc"), origin)
-            except InvalidNameError:
-                continue
-            self._publication.set(origin, name, EMPTY if known and self._exposed(namespace) else None)
+            for label in below:
+                try:
+                    name = from_labels((namespace.encode(), label), origin)
+                except InvalidNameError:
+                    continue
+                self._publication.set(origin, name, EMPTY if exists else None)
+
+    def _publish_pods(self) -> None:
+        """Set the names of the pods whose addresses have changed."""
+        for namespace, address in self._dirty_pods:
+            exists = self.exposed(namespace) and self._pod_addresses.has(namespace, address)
+            for origin in self._config.zones:
+                try:
+                    name = pod_owner(namespace, address, origin)
+                except InvalidNameError:
+                    continue
+                self._publication.set(origin, name, pod_records(address, self._config.ttl) if exists else None)
+        self._dirty_pods.clear()
+
+    def _publish_apexes(self) -> None:
+        """Set the names that every zone has, and where its NS records lead: to ourselves."""
+        servers = self._name_servers()
+        for origin in (*self._config.zones, *self._config.reverse_zones):
+            self._publication.fix(
+                origin,
+                apex_records(
+                    origin,
+                    servers,
+                    self._config.addresses,
+                    self._config.ttl,
+                    reverse=origin in self._config.reverse_zones,
+                ),
+            )
+
+    def _name_servers(self) -> tuple[Name, ...]:
+        """Return the names that this server has in the first zone: of the Services that one of its addresses is behind.
+
+        A Service with a cluster IP is reached by its own name, a headless one by the endpoint's (CoreDNS ns.go).
+        """
+        found: dict[Name, None] = {}
+        for address in self._config.addresses:
+            for endpoint in self._publication.endpoint_names(address):
+                _, service, namespace = labels(endpoint)[:3]
+                one = self._services.get((namespace.decode(), service.decode()))
+                found[endpoint if one is not None and one.headless else parent(endpoint)] = None
+        return tuple(found)
+
+
+def _fallbacks(config: StoreConfig) -> tuple[Fallback, ...]:
+    """Return the rules for names that cannot be listed."""
+    fallbacks: list[Fallback] = [partial(port_alias, multicluster=config.imported)]
+    if config.pods == "insecure":
+        fallbacks.append(partial(insecure_pod, ttl=config.ttl))
+    if config.zonal:
+        fallbacks.append(zonal)
+    return tuple(fallbacks)

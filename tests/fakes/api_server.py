@@ -105,6 +105,8 @@ class FakeApiServer:
             "namespaces": _Resource("Namespace", "", ("v1",)),
             "services": _Resource("Service", "", ("v1",)),
             "endpointslices": _Resource("EndpointSlice", "discovery.k8s.io", ("v1",)),
+            "pods": _Resource("Pod", "", ("v1",)),
+            "serviceimports": _Resource("ServiceImport", "multicluster.x-k8s.io", ("v1alpha1",)),
         }
         if kubevirt:
             self.install_kubevirt(*kubevirt)
