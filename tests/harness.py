@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+
 from dnsserver.app import App
 from dnsserver.corefile import parse
 from dnsserver.message import Edns, Query
@@ -79,6 +81,10 @@ class Serving:
         wire = encode_query(question(qname, qtype, edns=edns))
         return parse_response(await (ask_tcp if tcp else ask_udp)(self.address, wire))
 
+    def http(self, listen: str, path: str) -> str:
+        """Return the URL of a path where a Corefile says to listen for HTTP, as "127.0.0.1:0"."""
+        return http_url(self.app, listen, path)
+
     async def texts(self, qname: str, qtype: str = "A") -> list[str]:
         """Return the RDATA of the answer, as `dig +short` prints it, sorted."""
         return sorted(map(rdata_text, (await self.ask(qname, qtype)).answer))
@@ -90,6 +96,19 @@ class Serving:
             while await self.texts(qname, qtype) != expected:  # noqa: ASYNC110 -- what is awaited is another process's view
                 await asyncio.sleep(0.005)
         return asyncio.get_running_loop().time() - started
+
+
+def http_url(app: App, listen: str, path: str) -> str:
+    """Return the URL of a path of an app; the same words with port 0 are one listener, other words another."""
+    (bound,) = (one.bound for one in app._http._listeners.values() if str(one.address) == listen)
+    return f"http://{bound}{path}"
+
+
+async def get(url: str) -> tuple[int, str]:
+    """Request a URL; return the status and the body. Raises `ClientError` where the connection is refused."""
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+        return response.status, await response.text()
 
 
 def rdata_text(record: Record) -> str:
@@ -112,7 +131,7 @@ async def serving(corefile: str, folder: Path) -> AsyncIterator[Serving]:
     await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         waiting.cancel()
-        await running
+        raise AssertionError(f"the server ended with {await running} before it listened")
     try:
         yield Serving(app, next(iter(app.bound.values())))
     finally:

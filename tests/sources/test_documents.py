@@ -20,7 +20,7 @@ VMI = {
 }
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns1"}}
 NAMELESS = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "ns1"}}
-POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "ns1"}}
+POD = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "p", "namespace": "ns1"}}
 
 YAML_SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: ns1}\n"  # three lines
 
@@ -69,7 +69,7 @@ GOOD = [
     Case(
         "a List in YAML",
         "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata:\n    name: ns1\n"
-        "- apiVersion: v1\n  kind: Pod\n- apiVersion: v1\n  kind: Service\n  metadata: {namespace: ns1}\nkind: List\n",
+        "- apiVersion: v1\n  kind: Secret\n- apiVersion: v1\n  kind: Service\n  metadata: {namespace: ns1}\nkind: List\n",
         ("3 Namespace ns1", "7 ignored", "9 refused Service ns1/"),
     ),
     Case("an empty List", "apiVersion: v1\nkind: List\nitems: []\n", ()),
@@ -129,7 +129,7 @@ GOOD = [
         '{"ite\\u006ds": [\n\n' + json.dumps(POD) + '], "kind": "List", "apiVersion": "v1"}',
         ("1 ignored",),
     ),
-    Case("YAML's flow style", "{apiVersion: v1, kind: Pod}", ("1 ignored",)),
+    Case("YAML's flow style", "{apiVersion: v1, kind: Secret}", ("1 ignored",)),
     Case("JSON between YAML's separators", f"{pretty(POD)}\n---\n{pretty(POD)}\n", ("1 ignored", "10 ignored")),
     Case(
         "anchors and merge keys",
@@ -137,9 +137,9 @@ GOOD = [
         "- <<: *base\n  metadata: {name: ns2}\n",
         ("4 Namespace ns1", "5 Namespace ns2"),
     ),
-    Case("an equals sign is a string", "apiVersion: v1\nkind: Pod\nx: [=]\n", ("1 ignored",)),
-    Case("of a key that stands twice the last counts", f"kind: Pod\n{YAML_SERVICE}", ("1 Service ns1/db",)),
-    Case("wrong tags in a kind that decides nothing", "apiVersion: v1\nkind: Pod\nx: !!int y\n", ("1 ignored",)),
+    Case("an equals sign is a string", "apiVersion: v1\nkind: Secret\nx: [=]\n", ("1 ignored",)),
+    Case("of a key that stands twice the last counts", f"kind: Secret\n{YAML_SERVICE}", ("1 Service ns1/db",)),
+    Case("wrong tags in a kind that decides nothing", "apiVersion: v1\nkind: Secret\nx: !!int y\n", ("1 ignored",)),
     Case(
         "a Namespace in a namespace",
         '{"apiVersion": "v1", "kind": "Namespace", "metadata": {"namespace": "x"}}',
@@ -179,7 +179,7 @@ BROKEN = [
     Broken("not UTF-8", b"a: 1\nb: \xff\n", 2, "not UTF-8"),
     Broken("UTF-16", "a: 1".encode("utf-16"), 1, "not UTF-8"),
     Broken("cut within a character", b"a: 1\n\n# \xc3", 3, "not UTF-8"),
-    Broken("not UTF-8 where nobody looks", b'{"apiVersion": "v1",\n"kind": "Pod", "x": "\xff"}', 2, "not UTF-8"),
+    Broken("not UTF-8 where nobody looks", b'{"apiVersion": "v1",\n"kind": "Secret", "x": "\xff"}', 2, "not UTF-8"),
     Broken("not UTF-8 far into the file", b"#" * (1 << 20) + b"\n\n\xc3\xc3", 3, "not UTF-8"),
     Broken("a scalar", "# a note\nhello\n", 2, f"{UNTYPED}not a mapping"),
     Broken("a sequence", f"{YAML_SERVICE}---\n- 1\n", 5, f"{UNTYPED}not a mapping"),
@@ -292,7 +292,7 @@ DOCUMENTS = st.fixed_dictionaries(
     {},
     optional={
         "apiVersion": st.sampled_from(["v1", "kubevirt.io/v1", "discovery.k8s.io/v1"]) | JSON_VALUES,
-        "kind": st.sampled_from([*(kind.value for kind in Kind), "List", "ServiceList", "Pod"]) | JSON_VALUES,
+        "kind": st.sampled_from([*(kind.value for kind in Kind), "List", "ServiceList", "Secret"]) | JSON_VALUES,
         "metadata": st.fixed_dictionaries({}, optional={"name": JSON_VALUES, "namespace": JSON_VALUES}) | JSON_VALUES,
         "items": st.lists(JSON_VALUES, max_size=3) | JSON_VALUES,
         "spec": JSON_VALUES,
