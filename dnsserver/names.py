@@ -83,7 +83,10 @@ def spelled_from_text(text: str, origin: bytes = ROOT) -> bytes:
 
 def _unescape(text: str) -> Iterator[tuple[int, bool]]:
     """Yield each octet of a presentation-format name and whether it was escaped."""
-    raw = text.encode()
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError as error:  # a lone surrogate, which YAML can spell
+        raise InvalidNameError(f"not Unicode text: {text!r}") from error
     index = 0
     while index < len(raw):
         if raw[index] != 0x5C:
@@ -161,10 +164,10 @@ def reverse_name(address: bytes) -> Name:
 def reverse_address(name: Name) -> bytes | None:
     """Return the packed address whose PTR owner is `name`; None for any other name, partial ones included."""
     parts = labels(name)
-    if len(parts) == 6 and name.endswith(_IN_ADDR):
+    if len(parts) == 6 and parts[4:] == labels(_IN_ADDR):
         octets = [_decimal_octet(part) for part in parts[:4]]
         return bytes(octet for octet in reversed(octets) if octet is not None) if None not in octets else None
-    if len(parts) == 34 and name.endswith(_IP6):
+    if len(parts) == 34 and parts[32:] == labels(_IP6):
         digits = "".join(part.decode("latin-1") for part in reversed(parts[:32]))
         return bytes.fromhex(digits) if all(digit in _HEX_DIGITS for digit in digits) and len(digits) == 32 else None
     return None

@@ -19,5 +19,5 @@ class PointerRecords(msgspec.Struct, frozen=True, gc=False):
 
     def rrsets(self, owner: Name) -> tuple[RRset, ...]:
         """Return the PTR RRset."""
-        targets = self.services[:1] or self.endpoints
+        targets = sorted(self.services)[:1] or self.endpoints  # only manifests can give two Services one address
         return (RRset(owner, RRType.PTR, self.ttl, tuple(sorted(targets))),)

@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterator
 from immutables import Map
 
 from dnsserver.derive.endpoint import Endpoint, HostRecords, address_rrsets, dashed, srv_rrsets
-from dnsserver.names import ROOT, InvalidNameError, Name, from_labels, is_dns1123_label, spelled_from_text
+from dnsserver.names import (
+    MAX_LABEL,
+    MAX_NAME,
+    ROOT,
+    InvalidNameError,
+    Name,
+    from_labels,
+    is_dns1123_label,
+    spelled_from_text,
+)
 from dnsserver.objects import EndpointSlice, Port, Service, SliceEndpoint
 from dnsserver.objects.views import packed
 from dnsserver.records import RRset, RRType
@@ -96,11 +105,17 @@ def _any_port(port: Port) -> bool:
 
 
 def service_name(service: Service, origin: Name) -> Name | None:
-    """Return `<service>.<namespace>.svc.<zone>`; None where the names are none that the DNS can carry."""
+    """Return `<service>.<namespace>.svc.<zone>`.
+
+    None where Kubernetes would not take the names (upper case, dots), or no host name would fit below it.
+    """
+    if not (is_dns1123_label(service.name) and is_dns1123_label(service.namespace)):
+        return None
     try:
-        return from_labels((service.name.encode(), service.namespace.encode(), b"svc"), origin)
+        name = from_labels((service.name.encode(), service.namespace.encode(), b"svc"), origin)
     except InvalidNameError:
         return None
+    return name if len(name) + 1 + MAX_LABEL <= MAX_NAME else None
 
 
 def service_ports(service: Service) -> tuple[Port, ...]:

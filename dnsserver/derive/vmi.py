@@ -58,6 +58,7 @@ class PodAddresses(msgspec.Struct, frozen=True, gc=False):
 
     current: frozenset[bytes] = frozenset()  # of the pod on status.nodeName
     other: frozenset[bytes] = frozenset()  # of its other active pods: a migration's source or target
+    served: frozenset[bytes] = frozenset()  # those of `current` that the Service's own slices list
 
 
 NO_PODS = PodAddresses()
@@ -179,13 +180,13 @@ def _family_addresses(
         mine = tuple(one for one in reported if one in pods.current or one not in pods.other)
         if not mine and of_pod:
             return of_pod, "taken from the EndpointSlice of its pod"
-        if mine and not of_pod and pods.current:
-            return (), "left out: its pod has no address of this family"
+        if pods.served and not of_pod:
+            return (), "left out: its pod has no address of this family" if reported else ""
         if mine or reported:
             return mine or reported, ""
     if reported:
         return reported, ""
-    held = tuple(one for one in observation.held_addresses(now) if len(one) == size)
+    held = tuple(one for one in observation.held_addresses(now) if len(one) == size and one not in pods.other)
     return held, "held: the guest agent reports none for the moment" if held else ""
 
 

@@ -89,8 +89,8 @@ class ServiceView(View):
     """What the API sends."""
 
     metadata: Meta
-    spec: SpecView = msgspec.field(default_factory=SpecView)
-    status: StatusView = msgspec.field(default_factory=StatusView)
+    spec: SpecView | None = None
+    status: StatusView | None = None
 
 
 _FAMILY = {"IPv4": 4, "IPv6": 6}
@@ -99,7 +99,7 @@ _BOTH = frozenset(_FAMILY.values())
 
 def service(view: ServiceView) -> Service:
     """Return the slim object."""
-    spec = view.spec
+    spec = view.spec or SpecView()
     external = spec.type == "ExternalName"
     return Service(
         namespace=view.metadata.namespace or "",
@@ -113,7 +113,7 @@ def service(view: ServiceView) -> Service:
         publish_not_ready=bool(spec.publish_not_ready_addresses),
         ports=tuple(_port(port) for port in spec.ports or () if valid_number(port.port)),
         external_ips=_packed(spec.external_ips or []),
-        ingress=tuple(_ingress(view.status.load_balancer)),
+        ingress=tuple(_ingress(view.status.load_balancer if view.status else None)),
     )
 
 

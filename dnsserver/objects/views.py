@@ -29,9 +29,22 @@ class PortView(View):
     protocol: str | None = None
 
 
+def parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that `text` spells, an IPv4-mapped one as the IPv4 address that it is (Go's net.ParseIP).
+
+    Raises `ValueError` where it is none; one with a scope means nothing outside of its host.
+    """
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.scope_id is not None:
+        raise ValueError(f"an address with a scope: {text}")
+    return address.ipv4_mapped or address
+
+
 def packed(text: str) -> bytes | None:
     """Return the packed address that `text` spells; None where it is not an IP address."""
     try:
-        return ipaddress.ip_address(text).packed
+        return parsed(text).packed
     except ValueError:
         return None

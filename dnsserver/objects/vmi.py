@@ -12,7 +12,7 @@ import msgspec
 
 from dnsserver.objects.kinds import Key
 from dnsserver.objects.ports import Port, valid_number
-from dnsserver.objects.views import PortView, View
+from dnsserver.objects.views import PortView, View, parsed
 
 # pkg/network/link: what a masquerade guest sees unless spec.networks[].pod says otherwise
 DEFAULT_VM_CIDR = "10.0.2.0/24"
@@ -172,8 +172,8 @@ class VMIView(View):
     """What the API sends."""
 
     metadata: VMIMeta
-    spec: SpecView = msgspec.field(default_factory=SpecView)
-    status: StatusView = msgspec.field(default_factory=StatusView)
+    spec: SpecView | None = None
+    status: StatusView | None = None
 
 
 def virtual_machine_instance(view: VMIView) -> VirtualMachineInstance:
@@ -181,7 +181,7 @@ def virtual_machine_instance(view: VMIView) -> VirtualMachineInstance:
 
     Raises `ValueError` where a field that decides the answer makes no sense: a network range that is not one.
     """
-    meta, spec, status = view.metadata, view.spec, view.status
+    meta, spec, status = view.metadata, view.spec or SpecView(), view.status or StatusView()
     return VirtualMachineInstance(
         namespace=intern(meta.namespace or ""),
         name=meta.name,
@@ -243,7 +243,7 @@ def _primary(spec: SpecView, status: StatusView) -> PrimaryInterface | None:
         masquerade=interface is not None and interface.masquerade is not None,
         addresses=addresses,
         dropped=dropped,
-        ports=_ports(interface),
+        ports=tuple(port for one in devices.interfaces or () for port in _ports(one)),
     )
 
 
@@ -261,11 +261,11 @@ def _primary_network(networks: list[NetworkView], devices: DevicesView) -> Netwo
     return None
 
 
-def _ports(interface: InterfaceView | None) -> tuple[Port, ...]:
-    """Return the ports that an interface declares; KubeVirt makes them container ports of the pod."""
+def _ports(interface: InterfaceView) -> tuple[Port, ...]:
+    """Return the ports that an interface declares; KubeVirt makes those of all of them container ports of the pod."""
     return tuple(
         Port(port.name or "", port.protocol or "TCP", port.port or 0)
-        for port in (interface.ports if interface else None) or ()
+        for port in interface.ports or ()
         if valid_number(port.port)
     )
 
@@ -294,7 +294,7 @@ def _addresses(
     dropped = []
     for text in reported.ip_addresses or ([reported.ip_address] if reported.ip_address else []):
         try:
-            address = ipaddress.ip_address(text)
+            address = parsed(text)
         except ValueError:
             dropped.append((text, "not an IP address"))
             continue

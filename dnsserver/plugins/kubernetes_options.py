@@ -12,6 +12,7 @@ from dnsserver.names import Name, from_text, is_at_or_below, to_text
 from dnsserver.objects import Kind
 from dnsserver.plugins.options import duration, once
 from dnsserver.plugins.plugin import Context
+from dnsserver.plugins.selector import check_selector
 from dnsserver.sources.kubernetes import ApiConfig
 from dnsserver.sources.requests import RequestLimits
 from dnsserver.store import StoreConfig
@@ -222,14 +223,24 @@ def _namespaces(config: Config, option: Property, context: Context) -> Config:
     return replace(config, namespaces=config.namespaces | frozenset(_arguments(option, 1)))
 
 
+def _selector(option: Property) -> str:
+    """Return an option's arguments, a label selector."""
+    selector = " ".join(_arguments(option, 1))
+    try:
+        check_selector(selector)
+    except ValueError as error:
+        raise option.error(f"{option.name}: {error}", 0) from error
+    return selector
+
+
 def _labels(config: Config, option: Property, context: Context) -> Config:
     del context
-    return replace(config, labels=" ".join(_arguments(option, 1)))
+    return replace(config, labels=_selector(option))
 
 
 def _namespace_labels(config: Config, option: Property, context: Context) -> Config:
     del context
-    return replace(config, namespace_labels=" ".join(_arguments(option, 1)))
+    return replace(config, namespace_labels=_selector(option))
 
 
 def _endpoint_pod_names(config: Config, option: Property, context: Context) -> Config:

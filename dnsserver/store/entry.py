@@ -7,7 +7,7 @@ from immutables import Map
 
 from dnsserver.derive.endpoint import Endpoint, HostRecords
 from dnsserver.derive.service import PortLabels, PortRecords, ServiceView, publishes_itself, service_name, service_ports
-from dnsserver.names import Name
+from dnsserver.names import InvalidNameError, Name, from_labels
 from dnsserver.objects import Kind, Service
 from dnsserver.store.publication import Publication
 
@@ -20,6 +20,7 @@ class Entry:
     def __init__(self, ttl: int) -> None:
         self._ttl = ttl
         self._contributions: dict[Source, tuple[Endpoint, ...]] = {}
+        self._incomplete = False  # what the zones were last told of that
         self._foreign: set[str] = set()  # EndpointSlices with endpoints that are not ours to publish
         self._ready: set[str] = set()  # EndpointSlices with an endpoint that is ready, whoever publishes it
         self._hosts: Map[bytes, HostRecords] = Map()  # by what precedes the Service's name, in wire form
@@ -96,6 +97,10 @@ class Entry:
                 self.contribute(source, ())
         if hidden:
             service = None
+        foreign = bool(self._foreign)
+        if service == self._published and not self._touched and foreign == self._incomplete:
+            return
+        self._incomplete = foreign
         before, after = self._published, service
         self._point_service(before, after, publication)
         ports = self._port_labels(service)
@@ -129,7 +134,10 @@ class Entry:
         exists = service is not None and (publishes_itself(service) or (service.headless and len(self._hosts) > 0))
         publication.set(origin, owner, view if exists else None)
         for labels in self._published_ports | ports:
-            name = Name(b"".join(bytes((len(label),)) + label for label in labels) + owner)
+            try:
+                name = from_labels(labels, owner)
+            except InvalidNameError:  # a port name of 63 characters, legal in the API, has no room for its underscore
+                continue
             records = PortRecords(view, owner, labels) if view is not None and labels in ports else None
             publication.set(origin, name, records)
 

@@ -1,6 +1,6 @@
 """Who concerns whom: Services and the VMIs they select, pods and the VMIs they run; no I/O."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 from dnsserver.derive.vmi import NO_PODS, PodAddresses, pod_labels, selects
 from dnsserver.objects import EndpointSlice, Key, Pod, Service, VirtualMachineInstance
@@ -73,16 +73,24 @@ class PodIndex:
         """Return the EndpointSlices that list a pod."""
         return tuple(key for key, _ in self._endpoints.get(uid, ()))
 
-    def addresses(self, vmi: VirtualMachineInstance) -> PodAddresses:
-        """Return what EndpointSlices say of the VMI's pods; the pod on status.nodeName is the current one."""
+    def addresses(self, vmi: VirtualMachineInstance, own_slices: Set[str]) -> PodAddresses:
+        """Return what EndpointSlices say of the VMI's pods; the pod on status.nodeName is the current one.
+
+        `own_slices` are those of the Service that asks, by name.
+        """
         if self._endpoints.keys().isdisjoint(vmi.active_pods):
             return NO_PODS
         current: set[bytes] = set()
         other: set[bytes] = set()
+        served: set[bytes] = set()
         for uid, node in vmi.active_pods.items():
-            for _, addresses in self._endpoints.get(uid, ()):
+            for (namespace, name), addresses in self._endpoints.get(uid, ()):
+                if namespace != vmi.namespace:  # anybody may write any UID into a slice of a namespace of his own
+                    continue
                 (current if node == vmi.node else other).update(addresses)
-        return PodAddresses(frozenset(current), frozenset(other - current))
+                if node == vmi.node and name in own_slices:
+                    served.update(addresses)
+        return PodAddresses(frozenset(current), frozenset(other - current), frozenset(served))
 
     def set_pods(self, previous: VirtualMachineInstance | None, vmi: VirtualMachineInstance | None) -> set[str]:
         """Take a VMI's pods in; return the pods that have changed their owner."""
@@ -115,7 +123,7 @@ class PodIndex:
 def _by_pod(one: EndpointSlice | None) -> dict[str, tuple[bytes, ...]]:
     """Return a slice's addresses by pod UID."""
     found: dict[str, tuple[bytes, ...]] = {}
-    for endpoint in one.endpoints if one else ():
+    for endpoint in one.endpoints if one and one.service else ():  # without: a mirror slice of another network
         if endpoint.target_uid:
             found[endpoint.target_uid] = found.get(endpoint.target_uid, ()) + endpoint.addresses
     return found

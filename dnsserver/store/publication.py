@@ -3,8 +3,30 @@
 from collections.abc import Iterable
 
 from dnsserver.derive.reverse import PointerRecords
-from dnsserver.names import Name, reverse_name
-from dnsserver.zone import Fallback, Records, Zone, ZoneEditor, find_origin
+from dnsserver.names import Name, reverse_address, reverse_name
+from dnsserver.zone import Fallback, Fixed, Records, Zone, ZoneEditor, find_origin
+
+# Nearly every address has one name, for which a tuple is the smallest; very many get a set that keeps its order.
+_Names = tuple[Name, ...] | dict[Name, None]
+_FEW = 16
+
+
+def _with(names: _Names, name: Name) -> _Names:
+    """Return the names and one more."""
+    if isinstance(names, dict):
+        names[name] = None
+        return names
+    if name in names:
+        return names
+    return (*names, name) if len(names) < _FEW else dict.fromkeys((*names, name))
+
+
+def _without(names: _Names, name: Name) -> _Names:
+    """Return the names but one."""
+    if isinstance(names, dict):
+        names.pop(name, None)
+        return names
+    return tuple(one for one in names if one != name)
 
 
 class Publication:
@@ -22,7 +44,9 @@ class Publication:
         self._reverse_zones = reverse_zones
         self._editors = {origin: ZoneEditor(origin, ttl, fallbacks) for origin in zones}
         self._editors |= {origin: ZoneEditor(origin, ttl) for origin in reverse_zones}
-        self._pointers: dict[bytes, PointerRecords] = {}
+        self._services: dict[bytes, _Names] = {}  # which Services have an address as a cluster IP
+        self._endpoints: dict[bytes, _Names] = {}  # which endpoints have it
+        self._apexes: dict[Name, Records] = {}  # what a zone's own name has besides
         self._moved: set[bytes] = set()
 
     def set(self, origin: Name, name: Name, records: Records | None) -> None:
@@ -33,6 +57,10 @@ class Publication:
         """Give a zone the names that it always has."""
         for name, records in names:
             self._editors[origin].set(name, records)
+            if name == origin:
+                self._apexes[origin] = records
+                if (address := reverse_address(origin)) is not None:
+                    self._moved.add(address)
 
     def point(
         self,
@@ -43,24 +71,26 @@ class Publication:
         service: bool = False,
     ) -> None:
         """Change which names an address has: those of endpoints, or those of Services with that cluster IP."""
-        known = self._pointers.get(address) or PointerRecords((), (), self._ttl)
-        names = known.services if service else known.endpoints
-        names = tuple(name for name in names if name not in remove) + tuple(name for name in add if name not in names)
-        changed = PointerRecords(names if service else known.services, known.endpoints if service else names, self._ttl)
-        if changed.services or changed.endpoints:
-            self._pointers[address] = changed
+        targets = self._services if service else self._endpoints
+        names = targets.get(address, ())
+        for name in remove:
+            names = _without(names, name)
+        for name in add:
+            names = _with(names, name)
+        if names:
+            targets[address] = names
         else:
-            self._pointers.pop(address, None)
+            targets.pop(address, None)
         self._moved.add(address)
-
-    def moved(self, addresses: Iterable[bytes]) -> bool:
-        """Say whether one of these addresses has got other names since the last publication."""
-        return not self._moved.isdisjoint(addresses)
 
     def endpoint_names(self, address: bytes) -> tuple[Name, ...]:
         """Return the names that endpoints with an address have, in the first forward zone."""
-        known = self._pointers.get(address)
-        return known.endpoints if known else ()
+        return tuple(self._endpoints.get(address, ()))
+
+    def _pointer(self, address: bytes) -> PointerRecords | None:
+        """Return the PTR records of an address."""
+        services, endpoints = self._services.get(address, ()), self._endpoints.get(address, ())
+        return PointerRecords(tuple(services), tuple(endpoints), self._ttl) if services or endpoints else None
 
     def publish(self, serial: int) -> tuple[Zone, ...]:
         """Return every zone as it is now, the forward ones first; `serial` 0 is a zone before its first sync."""
@@ -68,6 +98,10 @@ class Publication:
             owner = reverse_name(address)
             origin = find_origin(self._reverse_zones, owner)
             if origin is not None:
-                self._editors[origin].set(owner, self._pointers.get(address))
+                records: Records | None = self._pointer(address)
+                if owner == origin:  # a zone of one address, as 10.0.0.0/27 makes them
+                    apex = self._apexes[origin].rrsets(origin)
+                    records = Fixed(apex + (records.rrsets(owner) if records else ()))
+                self._editors[origin].set(owner, records)
         self._moved.clear()
         return tuple(editor.publish(serial) for editor in self._editors.values())

@@ -54,7 +54,7 @@ class Store:
         self._dirty_pods: set[tuple[str, bytes]] = set()  # (namespace, address)
         self._implied: set[str] = set()  # namespaces that exist because something is in them, while none is known
         self._publication = Publication(config.zones, config.reverse_zones, config.ttl, _fallbacks(config))
-        self._publish_apexes()
+        self._publish_apexes(())
         self._synced = False
         self.programmed: list[tuple[str, float]] = []  # (kind of Service, Unix time) of changes taken in, for metrics
         self.zones: tuple[Zone, ...] = self._publication.publish(0)
@@ -360,8 +360,8 @@ class Store:
         if self._dirty:
             return False
         self._publish_pods()
-        if self._publication.moved(self._config.addresses):
-            self._publish_apexes()
+        if (servers := self._name_servers()) != self._servers:
+            self._publish_apexes(servers)
         self.zones = self._publication.publish(serial)
         return True
 
@@ -408,7 +408,8 @@ class Store:
             entry.contribute(source, outcome.endpoints if isinstance(outcome, Published) else ())
             return
         one = self._slices.get((service.namespace, name))
-        mine = one is not None and self._service_of(one) == service.key
+        # nothing is below an alias
+        mine = one is not None and self._service_of(one) == service.key and not service.external_name
         entry.set_ready(
             name, ready=mine and one is not None and any(end.ready and end.addresses for end in one.endpoints)
         )
@@ -424,7 +425,8 @@ class Store:
     def _vmi_outcome(self, vmi: VirtualMachineInstance, service: Service, now: float) -> Published | Refused:
         """Return what a VMI contributes to a Service of its namespace, or why nothing."""
         observation = self._observations.get(vmi.key, NOTHING)
-        return vmi_endpoints(vmi, service, observation, self._pods.addresses(vmi), now)
+        pods = self._pods.addresses(vmi, self._service_slices.get(service.key, frozenset()))
+        return vmi_endpoints(vmi, service, observation, pods, now)
 
     def exposed(self, namespace: str) -> bool:
         """Say whether a namespace is published: it exists, and is among those that are asked for, if any are.
@@ -459,9 +461,9 @@ class Store:
                 self._publication.set(origin, name, pod_records(address, self._config.ttl) if exists else None)
         self._dirty_pods.clear()
 
-    def _publish_apexes(self) -> None:
+    def _publish_apexes(self, servers: tuple[Name, ...]) -> None:
         """Set the names that every zone has, and where its NS records lead: to ourselves."""
-        servers = self._name_servers()
+        self._servers = servers
         for origin in (*self._config.zones, *self._config.reverse_zones):
             self._publication.fix(
                 origin,

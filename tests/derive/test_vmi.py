@@ -315,7 +315,7 @@ def test_masquerade_repair(
 ) -> None:
     """EndpointSlices, joined by pod, mend what a masquerade VMI's status cannot know."""
     current, other = (frozenset(map(packed, some)) for some in pods)
-    outcome = outcome_of(vmi(addresses=reported), service(families=None), pods=PodAddresses(current, other))
+    outcome = outcome_of(vmi(addresses=reported), service(families=None), pods=PodAddresses(current, other, current))
     if not wanted:
         assert isinstance(outcome, Refused)
         return
@@ -331,6 +331,21 @@ def test_no_repair_elsewhere(binding: str) -> None:
     outcome = outcome_of(vmi(binding=binding), service(families=None), pods=pods)
     assert outcome == Published((Endpoint(b"vm1", (packed("10.244.0.7"),), ()),))
     assert isinstance(outcome_of(vmi(binding=binding, addresses=[]), service(), pods=pods), Refused)
+
+
+def test_slices_of_another_service_hide_nothing() -> None:
+    """That the pod lacks a family is only for the Service's own slices to say: another's may be of one family."""
+    pods = PodAddresses(frozenset([packed("10.244.0.7")]))
+    outcome = outcome_of(vmi(addresses=DUAL), service(families=None), pods=pods)
+    assert isinstance(outcome, Published)
+    assert outcome.endpoints[0].addresses == tuple(map(packed, DUAL))
+
+
+def test_nothing_is_held_for_the_source() -> None:
+    """After a hand-over the source pod's address is dead, and is not held either."""
+    pods = PodAddresses(other=frozenset([packed("10.244.0.7")]))
+    outcome = outcome_of(vmi(addresses=[]), service(), observation=HELD, pods=pods, now=1.0)
+    assert isinstance(outcome, Refused)
 
 
 def test_repair_without_a_primary_network() -> None:

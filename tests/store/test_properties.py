@@ -25,6 +25,7 @@ from tests.build import (
     listing,
     lists,
     namespace,
+    packed,
     port_json,
     service,
     vmi,
@@ -114,6 +115,7 @@ CONFIGS = [
     StoreConfig(zones=(ZONE,), namespaces=frozenset({"ns1"}), ttl=30, timing=Timing(5.0, 5.0)),
     StoreConfig(zones=(ZONE,), reverse_zones=(IN_ADDR,), ignore_empty=True, zonal=True),
     StoreConfig(zones=(ZONE,), endpoints=False, pods="insecure"),
+    StoreConfig(zones=(ZONE,), reverse_zones=(IN_ADDR,), addresses=(packed("10.244.0.9"),)),
 ]
 
 State = dict[tuple[Kind, Key], Object]
