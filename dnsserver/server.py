@@ -2,17 +2,16 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Coroutine, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import coroutine
 from typing import Any, Protocol
 
-from dnsserver.message import Client, Query, Reply
+from dnsserver.message import Client, Query, Reply, Transport
 from dnsserver.names import ROOT, Name, is_at_or_below, to_text
-from dnsserver.plugins.errors import Errors
 from dnsserver.plugins.plugin import Handler, Plugin, PluginError, Request, link
 from dnsserver.records import Rcode, RRClass, RRType
-from dnsserver.responder import finish, receive
+from dnsserver.responder import finish, finish_stream, receive
 
 _log = logging.getLogger("server")
 
@@ -22,7 +21,7 @@ FOREIGN_CLASS = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(
 
 _SERVED_CLASSES = (int(RRClass.IN), int(RRClass.ANY))  # what every zone here has
 
-Response = bytes | None  # None is silence
+Response = bytes | Iterator[bytes] | None  # several messages; None is silence
 
 
 class Counters(Protocol):
@@ -45,7 +44,7 @@ class Block:
     plugins: tuple[Plugin, ...]  # in CoreDNS's order
     handler: Handler = field(init=False)
     any_class: bool = field(init=False)  # some plugin has answers in other classes than IN
-    stacktrace: bool = field(init=False)  # log where a fault of our own came from (`errors { stacktrace }`)
+    stacktrace: bool = field(init=False)  # log where a fault of our own came from (`errors { stacktrace }`, `debug`)
 
     def __post_init__(self) -> None:
         last = next((plugin.name for plugin in reversed(self.plugins) if type(plugin).handle is not Plugin.handle), "")
@@ -56,7 +55,7 @@ class Block:
             raise PluginError(last, "no next plugin found")
 
         object.__setattr__(self, "any_class", any(one.any_class for one in self.plugins))
-        object.__setattr__(self, "stacktrace", any(one.stacktrace for one in self.plugins if isinstance(one, Errors)))
+        object.__setattr__(self, "stacktrace", any(one.stacktrace for one in self.plugins))
         object.__setattr__(self, "handler", link(self.plugins, end if last else _refuse))
 
 
@@ -117,6 +116,8 @@ class Dispatcher:
     async def _answer(self, query: Query, client: Client, started: float) -> Response:
         """Answer a query."""
         reply = await self.resolve(query, client, started)
+        if reply.stream is not None and client.transport is not Transport.UDP:
+            return finish_stream(query, reply)
         return None if reply.silent else finish(query, reply, client.transport)
 
 

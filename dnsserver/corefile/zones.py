@@ -81,9 +81,7 @@ def zones_from_text(text: str) -> tuple[str, ...]:
     try:
         return (to_text(from_text(text)),)
     except InvalidNameError as error:
-        raise InvalidZoneError(f"'{_clip(text)}' is not a valid domain name: {error}") from error
-    except UnicodeEncodeError as error:
-        raise InvalidZoneError(f"{_clip(text)!r} is not valid Unicode") from error
+        raise InvalidZoneError(f"{_clip(text)!r} is not a valid domain name: {error}") from error
 
 
 def _network_zones(text: str, match: re.Match[str]) -> tuple[str, ...]:

@@ -108,6 +108,10 @@ class Kubernetes(Plugin):
 
     # -- what other plugins ask ----------------------------------------------------------------------------------------
 
+    def same_as(self, old: Plugin) -> bool:
+        """Say whether a reload may keep what `old` knows of the cluster."""
+        return isinstance(old, Kubernetes) and old.config == self.config
+
     @property
     def synced(self) -> bool:
         """Whether the cluster has been read once."""

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import coroutine
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from dnsserver.corefile import Directive
+from dnsserver.corefile import Corefile, Directive
 from dnsserver.message import Client, Query, Reply
 from dnsserver.names import Name
 
@@ -60,6 +60,27 @@ class Context:
     warn: Callable[[str], None] = _no_warning  # tells the operator what has no effect here
 
 
+class Configuration(Protocol):
+    """The Corefile that the process runs on, for `reload` to follow."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What `corefile.fingerprint` says of the one that runs."""
+        ...
+
+    async def read(self) -> Corefile:
+        """Return the Corefile as it is written now. Raises `CorefileError`."""
+        ...
+
+    async def reload(self, corefile: Corefile) -> None:
+        """Run on another Corefile. Raises `ReloadError`, and then the old one goes on."""
+        ...
+
+
+class ReloadError(Exception):
+    """A configuration that cannot take over; the text is for the log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What a running plugin may use of the process around it."""
@@ -72,12 +93,14 @@ class Runtime:
     server: Callable[["Plugin"], str]  # the label of a plugin's server block: "dns://:53"
     ask: Callable[[Request, Query], Awaitable[Reply]]  # asks the whole server, on behalf of a client's request
     addresses: tuple[bytes, ...] = ()  # the host's own, packed, without loopback: where NS records lead
+    configuration: Configuration | None = None  # None where there is nothing to read again
 
 
 class Plugin:
     """One directive of one server block, configured. The base passes every query on and is always ready."""
 
     name = ""  # the directive
+    stacktrace = False  # whether a fault of ours in its server block is logged with where it came from
     any_class = False  # whether it has answers in other classes than IN; without such a plugin they are REFUSED
 
     async def handle(self, request: Request, call_next: Handler) -> Reply:
@@ -87,6 +110,15 @@ class Plugin:
     def ready(self) -> bool:
         """Say whether the plugin could answer now; `/ready` names those that cannot."""
         return True
+
+    def same_as(self, old: "Plugin") -> bool:
+        """Say whether `old`, which runs, is configured like this one.
+
+        Then a reload lets it run on in this one's place, and all that it has learnt is kept; the server block around
+        it may be another, so what `Runtime` says of that is asked when needed and not remembered.
+        """
+        del old
+        return False
 
     @asynccontextmanager
     async def running(self, runtime: Runtime) -> AsyncIterator[None]:

@@ -1,0 +1,1 @@
+"""What plugin `cache` is made of: `options`, `verdict` (what a reply is), `entry`, `store`, `refresh`, `counts`."""
