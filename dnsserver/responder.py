@@ -3,18 +3,28 @@
 Invariant: nothing here raises, whatever the octets, and what comes out is a whole message or silence.
 """
 
+from collections.abc import Iterator
+
+import msgspec
+
 from dnsserver.message import OWN_UDP_SIZE, PLAIN_UDP_SIZE, Query, Reply, Transport
 from dnsserver.records import Opcode, Rcode, RRType
 from dnsserver.wire import (
     HEADER_SIZE,
     MAX_MESSAGE,
+    MalformedMessageError,
     MalformedQueryError,
     append_record,
     encode_error,
     encode_reply,
+    encode_stream,
+    parse_message,
     parse_query,
 )
 
+STREAM_MESSAGE = 63_000  # octets of a message of many (CoreDNS plugin/transfer)
+
+_SOA_NUMBERS = 20  # octets behind the two names of SOA RDATA; the serial is the first four (RFC 1035, section 3.3.13)
 _INVALID_QUERY_TYPE = 30  # INFO-CODE of an extended error (RFC 9824)
 
 _BAD_VERSION = Reply(rcode=Rcode.BADVERS, authoritative=False)
@@ -33,6 +43,12 @@ _DECIDED_TYPES: dict[int, Reply] = {
 }
 
 
+class IncrementalQuery(Query, frozen=True, gc=False):
+    """A query of type IXFR that says which version of the zone its sender has (RFC 1995, section 3)."""
+
+    serial: int = 0
+
+
 def receive(wire: bytes, transport: Transport) -> Query | bytes | None:
     """Return the question for the zones, or the response where the rules already decide it, or None for silence.
 
@@ -49,7 +65,19 @@ def receive(wire: bytes, transport: Transport) -> Query | bytes | None:
         return _malformed(wire, error, transport)
     if (reply := _decide(query)) is not None:
         return finish(query, reply, transport)
-    return query
+    return _with_serial(query, wire) if query.qtype == RRType.IXFR else query
+
+
+def _with_serial(query: Query, wire: bytes) -> Query:
+    """Return an IXFR query with the serial of the SOA in its authority section, where it has one."""
+    try:
+        (soa,) = parse_message(wire).authority
+    except (MalformedMessageError, ValueError):  # ValueError: not exactly one record
+        return query
+    if soa.rrtype != RRType.SOA or len(soa.rdata) < _SOA_NUMBERS + 2:
+        return query
+    serial = int.from_bytes(soa.rdata[-_SOA_NUMBERS:][:4], "big")
+    return IncrementalQuery(**msgspec.structs.asdict(query), serial=serial)
 
 
 def _decide(query: Query) -> Reply | None:
@@ -98,8 +126,19 @@ def reply_limit(query: Query, transport: Transport) -> int:
 
 
 def finish(query: Query, reply: Reply, transport: Transport) -> bytes:
-    """Return the response that carries a reply over a transport."""
+    """Return the one message that carries a reply over a transport; a stream takes more, and gets REFUSED here."""
+    if reply.stream is not None:
+        reply = _REFUSED
     limit = reply_limit(query, transport)
     if reply.max_udp_size and transport is Transport.UDP:
         limit = max(PLAIN_UDP_SIZE, min(limit, reply.max_udp_size))
     return encode_reply(query, reply, limit=limit)
+
+
+def finish_stream(query: Query, reply: Reply) -> Iterator[bytes]:
+    """Return the messages that carry a reply with a stream over TCP or TLS; empty octets among them are a pause.
+
+    They are encoded one at a time, when they are asked for. Raises what the stream raises, and ValueError where a
+    record is longer than a message.
+    """
+    return encode_stream(query, reply, reply.stream or (), limit=STREAM_MESSAGE)

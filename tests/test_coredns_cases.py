@@ -19,7 +19,8 @@ from tests.fakes.api_server import FakeApiServer
 from tests.harness import Serving, serving
 
 CASES = Path(__file__).parent / "cases" / "coredns"
-NAMES = sorted(path.stem for path in CASES.glob("*.json"))
+# zone transfers are several messages, and not compared word for word: tests/plugins/test_transfer.py has that case
+NAMES = sorted(path.stem for path in CASES.glob("*.json") if path.stem != "axfr")
 
 NODATA, NXDOMAIN = "NOERROR", "NXDOMAIN"
 
@@ -43,7 +44,7 @@ FULLER = {
 
 def test_cases_are_there() -> None:
     """An empty folder would make every test below pass."""
-    assert len(NAMES) >= 12
+    assert len(NAMES) >= 11
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dnsserver.message import Edns, Query, Reply, Transport
-from dnsserver.names import from_text
+from dnsserver.names import from_text, spelled_from_text
 from dnsserver.records import Rcode, RRset, RRType
-from dnsserver.responder import finish, receive, reply_limit
+from dnsserver.responder import STREAM_MESSAGE, IncrementalQuery, finish, finish_stream, receive, reply_limit
 from dnsserver.wire import ParsedResponse, parse_response
 
 NAME = from_text("kubernetes.default.svc.cluster.local")
@@ -185,6 +185,45 @@ def test_limits(transport: Transport, edns: Edns | None, limit: int) -> None:
     assert limit - 16 < len(response) <= limit or not parsed.truncated
     assert parsed.truncated == (transport is Transport.UDP)
     assert (parsed.edns is not None) == (edns is not None)
+
+
+# --- zone transfers -------------------------------------------------------------------------------------------------
+
+SOA_RECORD = "c00c 0006 0001 00000000 0018 0161 00 0162 00"  # behind it 5 numbers, the serial first
+OTHER_RECORD = "c00c 0001 0001 00000000 0004 0a000001"
+SERIALS = [  # authority section, serial
+    (1, SOA_RECORD.replace("0018", "001a") + "00000007" + "00000000" * 4, 7),
+    (1, SOA_RECORD.replace("0018", "001a") + "ffffffff" + "00000000" * 4, 2**32 - 1),
+    (1, "c00c 0006 0001 00000000 0018 c00c c00c 00000009" + "00000000" * 4, 9),  # compressed names
+    (0, "", None),
+    (1, OTHER_RECORD, None),
+    (1, "c00c 0006 0001 00000000 0004 00000000", None),  # no SOA has so few octets
+]
+
+
+@pytest.mark.parametrize(("count", "authority", "serial"), SERIALS)
+def test_an_ixfr_says_its_version(count: int, authority: str, serial: int | None) -> None:
+    """It is in the SOA of the authority section (RFC 1995, section 3); without it the query is one like others."""
+    query = receive(packet(qtype=RRType.IXFR, counts=(1, 0, count, 0), rest=authority), Transport.TCP)
+    assert isinstance(query, Query)
+    assert (query.qtype, query.name) == (RRType.IXFR, NAME)
+    assert (query.serial if isinstance(query, IncrementalQuery) else None) == serial
+
+
+def test_a_stream() -> None:
+    """Over TCP it takes as many messages as it must, each with the question; over UDP there is none (RFC 5936, 4.2)."""
+    qname = spelled_from_text("Kubernetes.default.svc.cluster.LOCAL")
+    query = Query(1, qname, NAME, RRType.AXFR, edns=Edns(1232))
+    addresses = RRset(NAME, RRType.A, 5, tuple(struct.pack("!I", number) for number in range(10_000)))
+    reply = Reply(stream=(addresses,))
+    messages = [wire for wire in finish_stream(query, reply) if wire]
+    assert len(messages) == 3
+    assert max(map(len, messages)) <= STREAM_MESSAGE < 65535
+    parsed = [parse_response(wire) for wire in messages]
+    assert sum(len(one.answer) for one in parsed) == 10_000
+    assert all(one.authoritative and one.question[0].qname == qname and one.edns == Edns(1232) for one in parsed)
+    refused = parse_response(finish(query, reply, Transport.UDP))
+    assert (refused.rcode, refused.authoritative, refused.answer) == (Rcode.REFUSED, False, ())
 
 
 # --- properties ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Parsing queries and encoding replies: tables of packets, then properties over packets nobody thought of."""
 
 import struct
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from dnsserver.wire import (
     encode_error,
     encode_query,
     encode_reply,
+    encode_stream,
     message_to_text,
     parse_query,
     parse_response,
@@ -732,3 +734,71 @@ def check_parsers(wire: bytes) -> None:
     for one in (*parsed.answer, *parsed.authority, *parsed.additional):
         assert isinstance(one, Record)
         assert len(one.owner) <= 255
+
+
+# --- streams --------------------------------------------------------------------------------------------------------
+
+
+def stream(rrsets: list[RRset], *, limit: int = 63_000, **fields: object) -> list[ParsedResponse]:
+    """Return the messages of a stream, without the pauses, each checked for what holds for all of them."""
+    asked = query("CLUSTER.local", RRType.AXFR, **fields)
+    messages = [wire for wire in encode_stream(asked, Reply(origin=ZONE), rrsets, limit=limit) if wire]
+    parsed = [parse_response(wire) for wire in messages]
+    for wire, one in zip(messages, parsed, strict=True):
+        assert one.size == len(wire) <= limit
+        assert (one.id, one.flags, one.authority, one.additional) == (asked.id, 0x8400, (), ())
+        assert [(part.qname, part.qtype) for part in one.question] == [(asked.qname, RRType.AXFR)]
+        assert (one.edns is None) == (asked.edns is None)
+    return parsed
+
+
+@pytest.mark.parametrize("edns", [None, Edns(1232), Edns(512, dnssec_ok=True)])
+def test_a_stream_of_one_message(edns: Edns | None) -> None:
+    """Question, AA and OPT are those of any reply, and names follow the question's spelling."""
+    (message,) = stream([SOA, addresses(3), SOA], edns=edns)
+    assert [record.rrtype for record in message.answer] == [6, 1, 1, 1, 6]
+    assert message.answer[1].owner == b"\x0akubernetes\x07default\x03svc\x07CLUSTER\x05local\0"
+
+
+def test_a_stream_of_many_messages() -> None:
+    """No record is lost, doubled or torn at the boundaries; all messages but the last are full; an RRset may go on."""
+    names_and_many = [addresses(1, from_labels((b"vm%d" % number,), ZONE)) for number in range(3000)]
+    rrsets = [SOA, *names_and_many, addresses(9000), SOA]
+    for limit in (512, 4000, 63_000):
+        messages = stream(rrsets, limit=limit)
+        records = [(names.fold(one.owner), one.rdata) for message in messages for one in message.answer]
+        expected = [(one.owner, rdata) for one in rrsets for rdata in one.rdatas]
+        assert [one for one in records if len(one[1]) == 4] == [one for one in expected if len(one[1]) == 4]
+        assert len(records) == len(expected)
+        assert all(message.size > limit - 60 for message in messages[:-1])
+
+
+def test_a_stream_pauses() -> None:
+    """After some hundred records, and at an RRset without any, others get their turn; nothing is made ahead."""
+    made = 0
+
+    def rrsets() -> Iterator[RRset]:
+        nonlocal made
+        for number in range(1000):
+            made += 1
+            yield addresses(1, from_labels((b"vm%d" % number,), ZONE))
+
+    messages = encode_stream(query("cluster.local", RRType.AXFR), Reply(), rrsets(), limit=63_000)
+    assert [(next(messages), made) for _ in range(4)] == [(b"", 200), (b"", 400), (b"", 600), (b"", 800)]
+    nothing = RRset(ZONE, RRType.A, 0, ())
+    wires = list(encode_stream(query("cluster.local", RRType.AXFR), Reply(), [SOA, nothing, SOA], limit=63_000))
+    assert [bool(wire) for wire in wires] == [False, True]
+
+
+def test_an_empty_stream_is_one_message() -> None:
+    """The client waits for an answer whatever there is to say."""
+    (message,) = stream([])
+    assert message.answer == ()
+
+
+def test_a_record_that_no_message_holds() -> None:
+    """It is said, not left out, whether it comes first or not."""
+    huge = RRset(NAME, RRType.TXT, 5, (txt(b"x" * 200) * 3,))
+    for rrsets in ([huge], [SOA, addresses(5), huge]):
+        with pytest.raises(ValueError, match=r"no message of 512 octets can hold a record of kubernetes\.default\."):
+            stream(rrsets, limit=512)

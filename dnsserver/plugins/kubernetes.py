@@ -117,6 +117,11 @@ class Kubernetes(Plugin):
         """Whether the cluster has been read once."""
         return self.ready()
 
+    @property
+    def serial(self) -> int:
+        """The serial of what is made of the cluster's objects elsewhere (`k8s_external`)."""
+        return self.cluster.store.serial if self.cluster else 0
+
     def transferable(self, name: Name) -> Zone | None:
         """Return the zone with that origin (`transfer`)."""
         return next((zone for zone in self.cluster.zones if zone.origin == name), None) if self.cluster else None

@@ -15,10 +15,10 @@ from dnsserver.derive.apex import apex_records
 from dnsserver.derive.endpoint import Endpoint
 from dnsserver.derive.observation import NOTHING, Observation, observe
 from dnsserver.derive.pods import insecure_pod, pod_owner, pod_records
-from dnsserver.derive.service import slice_endpoints
+from dnsserver.derive.service import service_name, slice_endpoints
 from dnsserver.derive.vmi import Published, Refused, vmi_endpoints
 from dnsserver.events import Changed, Deleted, Event, ListedPage, ListEnded, ListStarted, NotServed
-from dnsserver.names import InvalidNameError, Name, from_labels, labels, parent
+from dnsserver.names import MAX_NAME, InvalidNameError, Name, from_labels, labels
 from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, Service, VirtualMachineInstance
 from dnsserver.store.config import StoreConfig
 from dnsserver.store.entry import Entry, Source
@@ -54,8 +54,10 @@ class Store:
         self._dirty_pods: set[tuple[str, bytes]] = set()  # (namespace, address)
         self._implied: set[str] = set()  # namespaces that exist because something is in them, while none is known
         self._publication = Publication(config.zones, config.reverse_zones, config.ttl, _fallbacks(config))
-        self._publish_apexes(())
+        self._publish_apexes((), config.addresses)
         self._synced = False
+        self._changes = 0  # how many objects have changed since the last publication
+        self.serial = 0  # rises with every change of an object, also of one that changes no zone here; 0 before the sync
         self.programmed: list[tuple[str, float]] = []  # (kind of Service, Unix time) of changes taken in, for metrics
         self.zones: tuple[Zone, ...] = self._publication.publish(0)
 
@@ -184,6 +186,7 @@ class Store:
 
     def _changed(self, kind: Kind, previous: Object | None, value: Object | None, now: float) -> None:
         """Keep the indexes right, and note what has to be derived again."""
+        self._changes += 1
         match kind:
             case Kind.VMI:
                 vmi = cast("VirtualMachineInstance | None", value)
@@ -257,7 +260,7 @@ class Store:
     def _note_programming(self, one: EndpointSlice) -> None:
         """Note what a slice says of when its change began, for Services of the kinds that CoreDNS measures."""
         service = self._services.get(self._service_of(one))
-        if self._synced and service is not None:
+        if self._synced and service is not None and not self._config.imported:
             if service.cluster_ips:
                 self.programmed.append(("cluster_ip", one.triggered))
             elif service.headless and service.selector:
@@ -361,8 +364,11 @@ class Store:
             return False
         self._publish_pods()
         if (servers := self._name_servers()) != self._servers:
-            self._publish_apexes(servers)
+            self._publish_apexes(*servers)
         self.zones = self._publication.publish(serial)
+        if self._changes:
+            self.serial = max(serial, self.serial + 1)
+            self._changes = 0
         return True
 
     def _start(self) -> None:
@@ -413,14 +419,22 @@ class Store:
         entry.set_ready(
             name, ready=mine and one is not None and any(end.ready and end.addresses for end in one.endpoints)
         )
-        if one is not None and mine:
-            endpoints = slice_endpoints(one, self._pods.owned, pod_names=self._config.pod_names)
-        else:
-            endpoints = ()
+        endpoints = self._slice_endpoints(one, service) if one is not None and mine else ()
         if self._config.kubevirt == "only":
             entry.set_foreign(name, foreign=bool(endpoints))
             endpoints = ()
         entry.contribute(source, endpoints)
+
+    def _slice_endpoints(self, one: EndpointSlice, service: Service) -> tuple[Endpoint, ...]:
+        """Return a slice's endpoints; imported ones, which have two labels, where those leave a name that fits."""
+        endpoints = slice_endpoints(
+            one, self._pods.owned, pod_names=self._config.pod_names, imported=self._config.imported
+        )
+        if not self._config.imported:
+            return endpoints
+        owners = (service_name(service, origin) for origin in self._config.zones)
+        room = min((MAX_NAME - len(owner) for owner in owners if owner is not None), default=0)
+        return tuple(endpoint for endpoint in endpoints if len(endpoint.prefix) <= room)
 
     def _vmi_outcome(self, vmi: VirtualMachineInstance, service: Service, now: float) -> Published | Refused:
         """Return what a VMI contributes to a Service of its namespace, or why nothing."""
@@ -461,33 +475,37 @@ class Store:
                 self._publication.set(origin, name, pod_records(address, self._config.ttl) if exists else None)
         self._dirty_pods.clear()
 
-    def _publish_apexes(self, servers: tuple[Name, ...]) -> None:
+    def _publish_apexes(self, servers: tuple[Name, ...], addresses: tuple[bytes, ...]) -> None:
         """Set the names that every zone has, and where its NS records lead: to ourselves."""
-        self._servers = servers
+        self._servers = servers, addresses
         for origin in (*self._config.zones, *self._config.reverse_zones):
             self._publication.fix(
                 origin,
                 apex_records(
-                    origin,
-                    servers,
-                    self._config.addresses,
-                    self._config.ttl,
-                    reverse=origin in self._config.reverse_zones,
+                    origin, servers, addresses, self._config.ttl, reverse=origin in self._config.reverse_zones
                 ),
             )
 
-    def _name_servers(self) -> tuple[Name, ...]:
-        """Return the names that this server has in the first zone: of the Services that one of its addresses is behind.
+    def _name_servers(self) -> tuple[tuple[Name, ...], tuple[bytes, ...]]:
+        """Return the names that this server has in the first zone, and where they lead.
 
-        A Service with a cluster IP is reached by its own name, a headless one by the endpoint's (CoreDNS ns.go).
+        They are those of the Services that one of its addresses is behind: a Service with a cluster IP is reached by
+        its own name, a headless one by the endpoint's (CoreDNS ns.go). Without any: no name, and the server's own
+        addresses.
         """
-        found: dict[Name, None] = {}
+        names: dict[Name, None] = {}
+        addresses: dict[bytes, None] = {}
+        above = len(labels(self._config.zones[0])) + 1  # the zone's labels, and `svc`
         for address in self._config.addresses:
             for endpoint in self._publication.endpoint_names(address):
-                _, service, namespace = labels(endpoint)[:3]
+                service, namespace = labels(endpoint)[-above - 2 : -above]
                 one = self._services.get((namespace.decode(), service.decode()))
-                found[endpoint if one is not None and one.headless else parent(endpoint)] = None
-        return tuple(found)
+                if one is not None and one.headless:
+                    names[endpoint] = addresses[address] = None
+                elif one is not None and one.cluster_ips:
+                    names[from_labels((service, namespace, b"svc"), self._config.zones[0])] = None
+                    addresses |= dict.fromkeys(one.cluster_ips)
+        return tuple(names), tuple(addresses) or self._config.addresses
 
 
 def _fallbacks(config: StoreConfig) -> tuple[Fallback, ...]:

@@ -1,14 +1,16 @@
 """One TCP connection: length prefixes (RFC 1035, section 4.2.2), queries answered as they come, no more than it reads.
 
 Invariant: a connection holds at most one read buffer and what the write buffer's limit lets it add. A client that does
-not read its answers is not read from.
+not read its answers is not read from, and one that is being sent many messages (RFC 5936) is asked for no more queries
+until the last of them: they are made one at a time, as the client takes them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import cast
 
-from dnsserver.message import Client
+from dnsserver.message import Client, Transport
 from dnsserver.transports.dispatch import Dispatcher, Response, servfail
 from dnsserver.wire import HEADER_SIZE, MAX_MESSAGE
 
@@ -27,16 +29,21 @@ class Connection(asyncio.BufferedProtocol):
         client: Client,
         used: "Callable[[Connection], None]",
         ended: "Callable[[Connection], None]",
+        queries: int | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._client = client
         self._used = used
         self._ended = ended
+        self._asked = 0
+        self._most = queries  # to answer before the connection is closed; None is any number
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray(READ_BUFFER)
         self._filled = 0  # octets of the buffer
-        self._in_flight = 0  # answers waited for
+        self._in_flight = 0  # answers waited for, or not yet sent to their end
+        self._streams: deque[Iterator[bytes]] = deque()  # answers of many messages; the first is being sent
+        self._sending = False  # the event loop is going to call `_send_next`
         self._write_full = False
         self._finishing = False  # no more queries than were begun: the client's half-close, or ours
         self._deaf = False  # nothing that still comes in can be understood
@@ -68,6 +75,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature is asyncio's
         self._transport = None
+        self._streams.clear()
         self._ended(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the signature is asyncio's
@@ -83,7 +91,8 @@ class Connection(asyncio.BufferedProtocol):
         self._finishing = self._at_eof = True
         self._filled = self._whole()  # the rest of a message is not going to come
         self._process()
-        return True  # keep the write side: answers are still due (RFC 7766, section 6.2.4)
+        # keep the write side: answers are still due (RFC 7766, section 6.2.4); asyncio's TLS knows no half-close
+        return self._client.transport is not Transport.TLS
 
     def pause_writing(self) -> None:
         self._write_full = True
@@ -92,6 +101,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._write_full = False
+        self._send_on()
         self._process()
 
     def finish(self) -> None:
@@ -120,7 +130,7 @@ class Connection(asyncio.BufferedProtocol):
             if now - self._since >= message:
                 stats.message_timeouts += 1
                 self._close()
-        elif now - self._since >= idle:
+        elif now - self._since >= (idle if self._asked else min(idle, message)):
             stats.idle_timeouts += 1
             self._close()
 
@@ -136,6 +146,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._ask(message)
         finally:
             self._processing = False
+            if self._deaf:
+                self._filled = start
             self._drop(start)
         if self._finishing and not self._filled and not self._in_flight:
             self._close()
@@ -149,7 +161,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def _may_ask(self) -> bool:
-        return not (self._write_full or self._closing or self._deaf or self._in_flight >= PIPELINE)
+        return not (self._write_full or self._closing or self._deaf or self._streams or self._in_flight >= PIPELINE)
 
     def _next_message(self, start: int) -> bytes | None:
         """Return the message at an index of the buffer, None while it is not whole; close where it cannot be one."""
@@ -176,20 +188,62 @@ class Connection(asyncio.BufferedProtocol):
 
     def _ask(self, message: bytes) -> None:
         self._since = self._loop.time()
+        self._asked += 1
+        if self._asked == self._most:
+            self._finishing = self._deaf = True
         self._in_flight += 1
         self._used(self)
         if not self._dispatcher.ask(message, self._client, self._deliver):
             self._deliver(servfail(message))  # the client waits on this connection: silence would only cost it time
 
     def _deliver(self, response: Response) -> None:
-        """Send one response, its length in the same write (RFC 7766, section 8), and go on."""
-        self._in_flight -= 1
-        if self._transport is None or not self._open:
+        """Send one response and go on; one of several messages only begins here."""
+        if response is None or isinstance(response, bytes):
+            if response is not None:
+                self._write(response)
+            self._answered()
+        else:
+            self._streams.append(response)
+            self._send_on()
+
+    def _send_on(self) -> None:
+        """Send more of the streams, if there is room, when all others have had their turn."""
+        if self._streams and not self._write_full and not self._sending:
+            self._sending = True
+            self._loop.call_soon(self._send_next)
+
+    def _send_next(self) -> None:
+        """Send the next message of the first stream.
+
+        A stream that fails ends the connection, for nothing else says that the answer is not whole (RFC 5936, section
+        2.2).
+        """
+        self._sending = False
+        if not self._streams or not self._open or self._write_full:
             return
-        if response is not None and len(response) <= MAX_MESSAGE:
-            self._transport.write(len(response).to_bytes(PREFIX, "big") + response)
+        try:
+            message = next(self._streams[0], None)
+        except Exception:  # whatever a handler does, the listener goes on serving
+            self._dispatcher.failed("its connection is ended")
+            self.abort()
+            return
+        if message is None:
+            self._streams.popleft()
+            self._answered()
+        elif message:
+            self._write(message)
+        self._send_on()
+
+    def _write(self, message: bytes) -> None:
+        """Send one message, its length in the same write (RFC 7766, section 8)."""
+        if self._transport is not None and self._open and len(message) <= MAX_MESSAGE:
+            self._transport.write(len(message).to_bytes(PREFIX, "big") + message)
             self._dispatcher.stats.responses += 1
-        if not self._processing:
+
+    def _answered(self) -> None:
+        """Note that a query has had all of its answer, and go on."""
+        self._in_flight -= 1
+        if self._open and not self._processing:
             if not self._filled:
                 self._since = self._loop.time()
             self._process()

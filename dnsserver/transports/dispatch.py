@@ -5,7 +5,7 @@ import contextlib
 import inspect
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,7 +13,8 @@ from dnsserver.message import Client
 from dnsserver.records import Rcode
 from dnsserver.wire import HEADER_SIZE, encode_error
 
-Response: TypeAlias = bytes | None  # None is silence
+# One message, or several in order, made while they are sent, with empty octets for "not yet"; None is silence.
+Response: TypeAlias = bytes | Iterator[bytes] | None
 Dispatch: TypeAlias = Callable[[bytes, Client], "Response | Awaitable[Response]"]
 Deliver: TypeAlias = Callable[[Response], None]
 OnLost: TypeAlias = Callable[[Exception | None], None]
@@ -71,7 +72,7 @@ class Dispatcher:
         except Exception:  # whatever a handler does, the listener goes on serving
             deliver(self._failure(message))
             return True
-        if response is None or isinstance(response, bytes):
+        if response is None or isinstance(response, bytes) or not inspect.isawaitable(response):
             deliver(response)
             return True
         if len(self._tasks) >= self._max_in_flight:
@@ -90,14 +91,18 @@ class Dispatcher:
             response = self._failure(message)
         deliver(response)
 
-    def _failure(self, message: bytes) -> Response:
+    def _failure(self, message: bytes) -> bytes | None:
         """Count and sometimes log the exception being handled; return SERVFAIL where there is a header to answer."""
+        self.failed("it gets SERVFAIL")
+        return servfail(message)
+
+    def failed(self, outcome: str) -> None:
+        """Count and sometimes log the exception being handled; `outcome` is what its query gets."""
         self.stats.failures += 1
         now = asyncio.get_running_loop().time()
         if now >= self._next_log:
             self._next_log = now + _LOG_EVERY
-            _log.exception("answering a query failed (%d so far); it gets SERVFAIL", self.stats.failures)
-        return servfail(message)
+            _log.exception("answering a query failed (%d so far); %s", self.stats.failures, outcome)
 
     async def drain(self, grace: float) -> None:
         """Let answers in flight finish for `grace` seconds, then cancel them; returns when none is left."""
@@ -109,7 +114,7 @@ class Dispatcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def servfail(message: bytes) -> Response:
+def servfail(message: bytes) -> bytes | None:
     """Return SERVFAIL for a query, silence for what is none."""
     if len(message) < HEADER_SIZE or message[2] & 0x80:
         return None

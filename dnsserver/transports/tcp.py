@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any
 
 from dnsserver.message import Client, Transport
@@ -40,6 +41,7 @@ class TcpLimits:
     write: float = 5.0  # for a client to read what waits for it
     connections: int = 1000
     connections_per_source: int = 100  # by address
+    queries: int | None = None  # of one connection before it is closed; None is any number
 
     @property
     def sweep(self) -> float:
@@ -56,11 +58,15 @@ async def serve_tcp(
     server_name: str,
     stats: TransportStats | None = None,
     on_lost: OnLost | None = None,
-    limits: TcpLimits | None = None,
+    limits: TcpLimits | Callable[[], TcpLimits] | None = None,
+    ssl: SSLContext | Callable[[], SSLContext | None] | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
     grace: float = 5.0,
 ) -> AsyncIterator[tuple[str, int]]:
     """Answer the connections to a literal address while the context is open; yields the bound (host, port).
+
+    With `ssl` the connections are TLS (RFC 7858). Limits and TLS context may be functions, asked again for each
+    connection, so that they can change while the listener stays.
 
     Leaving the context closes the listener, gives connections with a query in flight `grace` seconds to finish it,
     then ends them all. Should the listener end before, `on_lost` is called at once, and leaving raises
@@ -68,7 +74,9 @@ async def serve_tcp(
     """
     sock = bind(host, port, socket.SOCK_STREAM)
     dispatcher = Dispatcher(dispatch, stats or TransportStats(), max_in_flight)
-    listener = _TcpListener(sock, dispatcher, server_name, limits or TcpLimits(), on_lost)
+    limits_now = limits if callable(limits) else lambda: limits or TcpLimits()
+    ssl_now = ssl if callable(ssl) else lambda: ssl
+    listener = _TcpListener(sock, dispatcher, server_name, limits_now, ssl_now, on_lost)
     try:
         sock.listen(BACKLOG)
         address = bound_address(sock)
@@ -91,13 +99,21 @@ class _TcpListener:
     """Accepts connections and ends those that outstay their time or their number."""
 
     def __init__(
-        self, sock: socket.socket, dispatcher: Dispatcher, server_name: str, limits: TcpLimits, on_lost: OnLost | None
+        self,
+        sock: socket.socket,
+        dispatcher: Dispatcher,
+        server_name: str,
+        limits: Callable[[], TcpLimits],
+        ssl: Callable[[], SSLContext | None],
+        on_lost: OnLost | None,
     ) -> None:
         self._sock = sock
         self._dispatcher = dispatcher
         self._stats = dispatcher.stats
         self._server_name = server_name
         self._limits = limits
+        self._ssl = ssl
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._connections: dict[Connection, None] = {}  # least recently used first
@@ -134,23 +150,37 @@ class _TcpListener:
             self._stats.connections_refused += 1
             sock.close()
             return
-        client = Client(source, port, Transport.TCP, self._server_name)
-        connection = Connection(self._dispatcher, client, self._used, self._ended)
+        context = self._ssl()
+        client = Client(source, port, Transport.TCP if context is None else Transport.TLS, self._server_name)
+        connection = Connection(self._dispatcher, client, self._used, self._ended, self._limits().queries)
         self._connections[connection] = None
         self._per_source[source] = self._per_source.get(source, 0) + 1
+        if context is None:
+            await self._connect(connection, sock)
+            return
+        task = spawn(self._connect(connection, sock, context))  # a handshake takes as long as its client likes
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _connect(self, connection: Connection, sock: socket.socket, context: SSLContext | None = None) -> None:
+        """Start to read from a connection, after the handshake where it is TLS."""
+        limits = self._limits()
+        times = {"ssl_handshake_timeout": limits.message, "ssl_shutdown_timeout": limits.write} if context else {}
         try:
-            await self._loop.connect_accepted_socket(lambda: connection, sock)
-        except Exception:  # one client's socket, whatever is wrong with it, is not the listener's
-            self._stats.accept_errors += 1
+            await self._loop.connect_accepted_socket(lambda: connection, sock, ssl=context, **times)
+        except BaseException as error:
             sock.close()
             self._ended(connection)
+            if not isinstance(error, Exception):
+                raise
+            self._stats.accept_errors += 1  # one client's socket, whatever is wrong with it, is not the listener's
 
     def _make_room(self, source: str | None) -> bool:
         """Say whether one more connection, of this source or at all, is within the limits; may end the oldest idle."""
         if source is None:
-            room = len(self._connections) < self._limits.connections
+            room = len(self._connections) < self._limits().connections
         else:
-            room = self._per_source.get(source, 0) < self._limits.connections_per_source
+            room = self._per_source.get(source, 0) < self._limits().connections_per_source
         if room:
             return True
         for connection in self._connections:
@@ -182,15 +212,17 @@ class _TcpListener:
 
     async def sweep(self) -> None:
         """End connections whose time is up, until cancelled."""
-        limits = self._limits
         while True:
-            await asyncio.sleep(limits.sweep)
+            await asyncio.sleep(self._limits().sweep)
+            limits = self._limits()
             now = self._loop.time()
             for connection in list(self._connections):
                 connection.expire(now, idle=limits.idle, message=limits.message, write=limits.write)
 
     async def close(self, grace: float) -> None:
         """Let queries in flight finish for `grace` seconds, then end every connection and answer."""
+        for task in list(self._handshakes):
+            await cancelled(task)
         for connection in list(self._connections):
             connection.finish()
         if grace > 0:

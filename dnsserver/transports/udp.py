@@ -99,8 +99,8 @@ class UdpListener(asyncio.DatagramProtocol):
         self._dispatcher.ask(data, client, lambda response: self._send(response, addr))
 
     def _send(self, response: Response, addr: tuple[Any, ...]) -> None:
-        if response is None or self._transport is None:
-            return
+        if not isinstance(response, bytes) or self._transport is None:
+            return  # silence; a datagram is one message, so several are silence too
         if self._queue_full:
             self._stats.send_drops += 1
             return

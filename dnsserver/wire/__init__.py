@@ -4,7 +4,7 @@ Invariant: octets from the network are read by this package alone, in time propo
 but its own errors comes out of it.
 """
 
-from dnsserver.wire.encode import append_record, encode_error, encode_query, encode_reply
+from dnsserver.wire.encode import append_record, encode_error, encode_query, encode_reply, encode_stream
 from dnsserver.wire.format import (
     AA,
     AD,
@@ -22,7 +22,7 @@ from dnsserver.wire.format import (
     MalformedQueryError,
 )
 from dnsserver.wire.query import parse_query
-from dnsserver.wire.response import ParsedResponse, Question, Record, parse_response
+from dnsserver.wire.response import ParsedResponse, Question, Record, parse_message, parse_response
 from dnsserver.wire.text import (
     class_to_text,
     message_to_text,
@@ -56,7 +56,9 @@ __all__ = [
     "encode_error",
     "encode_query",
     "encode_reply",
+    "encode_stream",
     "message_to_text",
+    "parse_message",
     "parse_query",
     "parse_response",
     "rcode_to_text",

@@ -1,5 +1,7 @@
 """Replies and queries to octets: compression, EDNS, truncation; no I/O."""
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from dnsserver import names
@@ -27,6 +29,7 @@ from dnsserver.wire.format import (
 
 _IN, _ANY_CLASS = int(RRClass.IN), int(RRClass.ANY)  # plain: read often
 _POINTER_TO_QNAME = b"\xc0\x0c"
+_PAUSE = 200  # records of a stream that are encoded in one go: a millisecond or less
 _MAX_POINTER = 0x4000
 _PLAIN_OPT = b"\0" + RECORD.pack(RRType.OPT, OWN_UDP_SIZE, 0, 0)
 _DO_OPT = b"\0" + RECORD.pack(RRType.OPT, OWN_UDP_SIZE, DO, 0)
@@ -85,6 +88,47 @@ def encode_reply(query: Query, reply: Reply, *, limit: int) -> bytes:
         additionals += 1
     flags = _encode_flags(query, reply, truncated=reply.truncated or not whole)
     HEADER.pack_into(out, 0, query.id, flags, 1, answers, authorities, additionals)
+    return bytes(out)
+
+
+def encode_stream(query: Query, reply: Reply, rrsets: Iterable[RRset], *, limit: int) -> Iterator[bytes]:
+    """Yield messages of at most `limit` octets that carry `rrsets` in their order (RFC 5936, section 2.2).
+
+    Each has the question and the reply's header and OPT. Empty octets are no message but a pause, so that encoding many
+    records, or an RRset without any, lets others have their turn. Raises ValueError at a record that fits nowhere.
+    """
+    opt = b"" if query.edns is None else _encode_opt(query.edns, reply)
+    writer = _Writer(query, reply.origin, limit - len(opt))
+    count = since_pause = 0
+    for left in _pieces(rrsets):
+        while (written := writer.put(left)) < len(left.rdatas):
+            if not count + written:
+                raise ValueError(f"no message of {limit} octets can hold a record of {names.to_text(left.owner)}")
+            yield _stream_message(writer, query, reply, count + written, opt)
+            writer, count = _Writer(query, reply.origin, limit - len(opt)), 0
+            left = RRset(left.owner, left.rrtype, left.ttl, left.rdatas[written:])  # noqa: PLW2901  # what is left of it
+        count += written
+        since_pause += written or _PAUSE
+        if since_pause >= _PAUSE:
+            yield b""
+            since_pause = 0
+    yield _stream_message(writer, query, reply, count, opt)
+
+
+def _pieces(rrsets: Iterable[RRset]) -> Iterator[RRset]:
+    """Yield RRsets in pieces that are quickly encoded."""
+    for rrset in rrsets:
+        if len(rrset.rdatas) <= _PAUSE:
+            yield rrset
+            continue
+        for start in range(0, len(rrset.rdatas), _PAUSE):
+            yield RRset(rrset.owner, rrset.rrtype, rrset.ttl, rrset.rdatas[start : start + _PAUSE])
+
+
+def _stream_message(writer: "_Writer", query: Query, reply: Reply, count: int, opt: bytes) -> bytes:
+    """Return one finished message of a stream, with `count` records."""
+    out = writer.out + opt
+    HEADER.pack_into(out, 0, query.id, _encode_flags(query, reply, truncated=False), 1, count, 0, bool(opt))
     return bytes(out)
 
 

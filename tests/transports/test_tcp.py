@@ -5,7 +5,7 @@ import contextlib
 import resource
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -461,6 +461,209 @@ async def test_resets_while_answers_are_due() -> None:
         release.set()
         async with tcp_client(address) as client:
             assert await client.ask(query(1)) == answered(query(1))
+
+
+# --- answers of many messages ---------------------------------------------------------------------------------------
+
+
+class Stream:
+    """Makes `total` messages of `size` octets, every other one behind a pause; counts what it was asked for."""
+
+    def __init__(self, total: int, size: int = 60_000) -> None:
+        self.total = total
+        self.size = size
+        self.made = 0
+
+    def __call__(self, message: bytes) -> Iterator[bytes]:
+        while self.made < self.total:
+            if self.made % 2:
+                yield b""
+            self.made += 1
+            yield answered(message) + bytes(self.size - len(message))
+
+
+def streaming(stream: Callable[[bytes], Iterator[bytes]]) -> Callable[[bytes, Client], bytes | Iterator[bytes]]:
+    """Return a dispatch that answers ID 1 with a stream and all others with one message."""
+    return lambda message, client: stream(message) if message[1] == 1 else answered(message)
+
+
+async def test_a_stream_and_the_queries_behind_it() -> None:
+    """All of a stream comes before the answers to later queries of its connection, which then goes on as before."""
+    stats = TransportStats()
+    stream = Stream(40)
+    async with (
+        serve_tcp(streaming(stream), "127.0.0.1", 0, server_name=SERVER, stats=stats) as address,
+        tcp_client(address) as client,
+    ):
+        client.send(query(1), query(2))
+        for _ in range(40):
+            message = await client.receive()
+            assert (message[:2], len(message)) == (query(1)[:2], 60_000)
+        assert await client.receive() == answered(query(2))
+        assert await client.ask(query(3)) == answered(query(3))
+    assert stats.responses == 42
+
+
+async def test_streams_of_answers_that_were_waited_for() -> None:
+    """Several begin while others are under way: each is whole before the next; single answers come in between."""
+    release = asyncio.Event()
+
+    async def later(message: bytes) -> Iterator[bytes]:
+        await release.wait()
+        return Stream(3, 100)(message)
+
+    def dispatch(message: bytes, client: Client) -> bytes | Awaitable[Iterator[bytes]]:
+        return later(message) if message[1] < 10 else answered(message)
+
+    async with serve_tcp(dispatch, "127.0.0.1", 0, server_name=SERVER) as address, tcp_client(address) as client:
+        client.send(query(1), query(2), query(3))
+        assert await client.ask(query(10)) == answered(query(10))
+        release.set()
+        assert [(await client.receive())[1] for _ in range(9)] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+        assert await client.ask(query(11)) == answered(query(11))
+
+
+async def test_a_stream_is_made_as_fast_as_it_is_read() -> None:
+    """A client that does not read costs the buffers and no more, others are served; when it reads, it gets all."""
+    stats = TransportStats()
+    stream = Stream(1000)
+    async with (
+        serve_tcp(
+            streaming(stream), "127.0.0.1", 0, server_name=SERVER, stats=stats, limits=TcpLimits(idle=5, write=60)
+        ) as address,
+        tcp_client(address, receive_buffer=4096) as slow,
+        tcp_client(address) as other,
+    ):
+        slow.reader._transport.pause_reading()  # type: ignore[attr-defined]  # streams have no way to say so
+        slow.send(query(1))
+        made = -1
+        while made != stream.made:  # until the kernel takes nothing more
+            made = stream.made
+            for ident in range(2, 30):
+                assert await other.ask(query(ident)) == answered(query(ident))
+        assert 0 < stream.made < 200
+        slow.reader._transport.resume_reading()  # type: ignore[attr-defined]  # likewise
+        for _ in range(1000):
+            assert len(await slow.receive()) == 60_000
+        assert await slow.ask(query(2)) == answered(query(2))
+
+
+async def test_nobody_waits_for_a_stream() -> None:
+    """Others are answered between its messages, also where it takes long to make one."""
+    stream = Stream(10**9, 20)
+
+    def pauses(message: bytes) -> Iterator[bytes]:
+        while True:
+            stream.made += 1
+            yield b""
+
+    async with (
+        serve_tcp(streaming(pauses), "127.0.0.1", 0, server_name=SERVER, grace=0) as address,
+        tcp_client(address) as busy,
+        tcp_client(address) as other,
+    ):
+        busy.send(query(1))
+        await eventually(lambda: stream.made > 10)
+        for ident in range(2, 20):
+            assert await other.ask(query(ident)) == answered(query(ident))
+
+
+async def test_a_stream_that_nobody_reads_has_a_deadline() -> None:
+    """It is the write deadline of every answer; what made the stream is let go of."""
+    stats = TransportStats()
+    ended = asyncio.Event()
+
+    def stream(message: bytes) -> Iterator[bytes]:
+        try:
+            while True:
+                yield bytes(60_000)
+        finally:
+            ended.set()
+
+    async with (
+        serve_tcp(streaming(stream), "127.0.0.1", 0, server_name=SERVER, stats=stats, limits=HURRIED) as address,
+        tcp_client(address, receive_buffer=4096) as stuck,
+    ):
+        stuck.reader._transport.pause_reading()  # type: ignore[attr-defined]  # streams have no way to say so
+        stuck.send(query(1))
+        async with asyncio.timeout(5):
+            await ended.wait()
+    assert stats.write_timeouts == 1
+
+
+async def test_a_stream_that_fails_ends_the_connection() -> None:
+    """The client must not take what it has for all there is; the listener goes on."""
+    stats = TransportStats()
+
+    def stream(message: bytes) -> Iterator[bytes]:
+        yield answered(message)
+        raise RuntimeError("broken zone")
+
+    async with (
+        serve_tcp(streaming(stream), "127.0.0.1", 0, server_name=SERVER, stats=stats) as address,
+        tcp_client(address) as client,
+        tcp_client(address) as other,
+    ):
+        client.send(query(1), query(2))
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # a reset may overtake the message
+            assert await client.receive() == answered(query(1))
+        assert await client.closed()
+        assert await other.ask(query(2)) == answered(query(2))
+    assert stats.failures == 1
+
+
+async def test_a_client_that_goes_away_in_a_stream() -> None:
+    """It costs nothing but its own answer; a half-close is answered to the end."""
+    ended = asyncio.Event()
+
+    def stream(message: bytes) -> Iterator[bytes]:
+        try:
+            while True:
+                yield bytes(60_000)
+        finally:
+            ended.set()
+
+    async with serve_tcp(streaming(stream), "127.0.0.1", 0, server_name=SERVER) as address:
+        async with tcp_client(address) as client:
+            client.send(query(1))
+            await client.receive()
+        async with asyncio.timeout(5):
+            await ended.wait()
+    async with (
+        serve_tcp(streaming(Stream(20)), "127.0.0.1", 0, server_name=SERVER) as address,
+        tcp_client(address) as client,
+    ):
+        client.send(query(1))
+        client.writer.write_eof()
+        for _ in range(20):
+            assert len(await client.receive()) == 60_000
+        assert await client.closed()
+
+
+async def test_leaving_ends_a_stream() -> None:
+    """It is let finish for the grace period and is then cut off."""
+    async with contextlib.AsyncExitStack() as clients:
+        async with serve_tcp(streaming(Stream(60)), "127.0.0.1", 0, server_name=SERVER) as address:
+            whole = await clients.enter_async_context(tcp_client(address))
+            whole.send(query(1))
+            await whole.receive()
+
+            async def rest() -> None:
+                for _ in range(59):
+                    await whole.receive()
+                assert await whole.closed()
+
+            reading = asyncio.ensure_future(rest())
+        await reading
+        async with serve_tcp(streaming(Stream(10**9)), "127.0.0.1", 0, server_name=SERVER, grace=0.05) as address:
+            endless = await clients.enter_async_context(tcp_client(address))
+            endless.send(query(1))
+            await endless.receive()
+        assert not await endless.closed()
+    assert len(asyncio.all_tasks()) == 1
+
+
+# --- connections that end early -------------------------------------------------------------------------------------
 
 
 async def test_a_connection_that_ends_before_it_began() -> None:

@@ -40,6 +40,21 @@ async def test_both_wildcards_bind_the_same_port() -> None:
         assert await six.ask(query(6), ("::1", port)) == answered(query(6))
 
 
+async def test_many_messages_are_silence() -> None:
+    """A datagram is one message: whoever has more to say has said REFUSED before it comes here."""
+    async with (
+        serve_udp(
+            lambda message, client: iter((message,)) if message[1] == 1 else answered(message),
+            "127.0.0.1",
+            0,
+            server_name=SERVER,
+        ) as address,
+        udp_client() as client,
+    ):
+        client.send(query(1), address)
+        assert await client.ask(query(2), address) == answered(query(2))
+
+
 async def test_silence_and_octets_of_any_kind() -> None:
     """Silence is silence, an empty datagram included, and the next query is answered."""
     stats = TransportStats()
