@@ -1,0 +1,1 @@
+"""The parts of `forward`: what its block says, and what it counts."""
