@@ -15,6 +15,8 @@ from dnsserver.corefile.files import decode
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 _DEFAULT_PORT = 53
+_COREFILE = "Corefile"
+_DEFAULT = ". {\n    whoami\n    log\n}\n"  # as CoreDNS without a Corefile
 
 _EPILOG = """examples:
   dnsserver -conf Corefile                   serve what the Corefile says
@@ -77,21 +79,22 @@ def _port(text: str) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Serve, or check."""
-    from dnsserver.setup import set_up  # the rest of the package, which --help and --version can do without
+    from dnsserver.setup import Source  # the rest of the package, which --help and --version can do without
 
-    port = _DEFAULT_PORT if arguments.port is None else arguments.port
     try:
-        corefile, folder = _corefile(arguments)
-        setup = set_up(corefile, folder=folder, port=port)
+        read, folder = _reader(arguments)
+        source = Source(read, folder, _DEFAULT_PORT if arguments.port is None else arguments.port)
+        setup = source.set_up(source.read())
     except CorefileError as error:
         return _fail(str(error))
     if arguments.command == "check":
-        sys.stdout.write(f"{arguments.conf or ('command line' if arguments.manifests else 'Corefile')} is valid\n")
+        name = arguments.conf or ("command line" if arguments.manifests else _COREFILE)
+        sys.stdout.write("".join(f"[WARNING] {line}\n" for line in setup.warnings) + f"{name} is valid\n")
         return EXIT_OK
     from dnsserver.app import App, StartError
 
     async def serve() -> int:
-        return await App(setup, quiet=arguments.quiet).run()
+        return await App(setup, quiet=arguments.quiet, source=source).run()
 
     try:
         with _pid_file(arguments.pidfile), asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -100,19 +103,34 @@ def _run(arguments: argparse.Namespace) -> int:
         return _fail(str(error))
 
 
-def _corefile(arguments: argparse.Namespace) -> tuple[Corefile, Path]:
-    """Return the Corefile and the folder that its relative paths start at. Raises `CorefileError`."""
+def _reader(arguments: argparse.Namespace) -> tuple[Callable[[], Corefile], Path]:
+    """Return what reads the Corefile anew, and the folder that its relative paths start at. Raises `CorefileError`."""
     if arguments.manifests is not None:
         if arguments.conf is not None:
             raise CorefileError("--manifests and -conf cannot go together", "command line")
-        return parse(_manifests_corefile(arguments), file="command line"), Path()
+        text = _manifests_corefile(arguments)
+        return lambda: parse(text, file="command line"), Path()
     if arguments.zone is not None:
         raise CorefileError("--zone goes with --manifests; a Corefile names its zones itself", "command line")
-    path = Path(arguments.conf or "Corefile")
-    corefile = parse(decode(sys.stdin.buffer.read(), "stdin"), file="stdin") if str(path) == "stdin" else load(path)
+    if arguments.conf == "stdin":
+        text = decode(sys.stdin.buffer.read(), "stdin")  # there once; what it imports is read again
+        return lambda: _with_blocks(parse(text, file="stdin"), "stdin"), Path()
+    path = Path(arguments.conf or _COREFILE)
+    return lambda: _with_blocks(_load(path, must_exist=arguments.conf is not None), str(path)), path.parent
+
+
+def _load(path: Path, *, must_exist: bool) -> Corefile:
+    """Read a Corefile, or stand in for one that nobody asked for and that is not there."""
+    if not must_exist and not os.path.lexists(path):
+        return parse(_DEFAULT, file=str(path))
+    return load(path)
+
+
+def _with_blocks(corefile: Corefile, name: str) -> Corefile:
+    """Return a Corefile that has something to serve. Raises `CorefileError`."""
     if not corefile.blocks:
-        raise CorefileError("no server block, expecting at least one, such as 'cluster.local { ... }'", str(path))
-    return corefile, path.parent
+        raise CorefileError("no server block, expecting at least one, such as 'cluster.local { ... }'", name)
+    return corefile
 
 
 def _manifests_corefile(arguments: argparse.Namespace) -> str:
@@ -178,10 +196,11 @@ def _print_version() -> int:
 
 
 def _print_plugins() -> int:
-    """Print the plugins that a Corefile may name."""
+    """Print the plugins that a Corefile may name, as CoreDNS does."""
     from dnsserver.plugins.order import available
 
-    sys.stdout.write("".join(f"dns.{name}\n" for name in sorted(available())))
+    plugins = "".join(f"  dns.{name}\n" for name in sorted(available()))
+    sys.stdout.write(f"Server types:\n  dns\n\nCaddyfile loaders:\n  flag\n  default\n\nOther plugins:\n{plugins}")
     return EXIT_OK
 
 

@@ -9,13 +9,14 @@ import signal
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from dnsserver.app import App, StartError, host_addresses, version_lines
+from dnsserver.listening import Listener
 from dnsserver.message import Reply
 from dnsserver.names import ROOT, from_text
 from dnsserver.plugins.bind import Bind
@@ -359,16 +360,16 @@ async def test_everywhere() -> None:
 
 async def test_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where IPv6 is turned off, IPv4 is all there is to listen on, and any other error still counts."""
-    original = App._bind
+    original = Listener._bind
 
     codes = [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EADDRINUSE]
 
-    async def bind(self: App, place: ListenAddress, host: str, *rest: object) -> None:
+    async def bind(self: Listener, host: str, stack: AsyncExitStack) -> tuple[str, int]:
         if host == "::":
             raise OSError(codes.pop(0), "no")
-        await original(self, place, host, *rest)  # type: ignore[arg-type]  # passed on as they came
+        return await original(self, host, stack)
 
-    monkeypatch.setattr(App, "_bind", bind)
+    monkeypatch.setattr(Listener, "_bind", bind)
     while len(codes) > 1:
         app = App(setup_with(Probe([]), address=""), quiet=True)
         async with running(app):
@@ -434,7 +435,8 @@ async def test_sigterm_hook_is_gone_afterwards() -> None:
         await bound(app)
     loop = asyncio.get_running_loop()
 
-    assert not any(loop.remove_signal_handler(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    hooked = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    assert not any(loop.remove_signal_handler(one) for one in hooked)
 
 
 # Stopping

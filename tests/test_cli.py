@@ -131,7 +131,6 @@ MISTAKES = [  # arguments, exit code, what stands on stderr
     (["-p", "0000001000000000"], 2, "'0000001000000000' is not a port number"),
     (["-dns.port=x"], 2, "'x' is not a port number"),
     (["-conf"], 2, "expected one argument"),
-    ([], 1, "dnsserver: Corefile - Error during parsing: cannot be read: No such file or directory\n"),
     (["-conf", "nowhere"], 1, "dnsserver: nowhere - Error during parsing: cannot be read: No such file or directory\n"),
     (["-conf=nowhere"], 1, "dnsserver: nowhere - Error during parsing: cannot be read: No such file or directory\n"),
     (["--conf", "."], 1, "dnsserver: . - Error during parsing: cannot be read: Is a directory\n"),
@@ -141,7 +140,7 @@ MISTAKES = [  # arguments, exit code, what stands on stderr
     (
         ["-conf", "tls"],
         1,
-        "dnsserver: tls:1 - Error during parsing: scheme 'tls' of . is not supported, expecting dns\n",
+        "dnsserver: tls:1 - Error during parsing: tls://. has no certificate, expecting tls CERT KEY [CA] in its serv",
     ),
     (["-conf", "open"], 1, "dnsserver: open:"),
     (["-conf", "empty"], 1, "dnsserver: empty - Error during parsing: no server block, expecting at least one"),
@@ -203,7 +202,8 @@ def test_plugins(dash: str, tmp_path: Path) -> None:
     """As CoreDNS lists them."""
     ended = run(f"{dash}plugins", cwd=tmp_path)
     assert ended.returncode == 0
-    assert ended.stdout.decode().splitlines() == sorted(f"dns.{name}" for name in available())
+    loaders = ["Server types:", "  dns", "", "Caddyfile loaders:", "  flag", "  default", "", "Other plugins:"]
+    assert ended.stdout.decode().splitlines() == loaders + sorted(f"  dns.{name}" for name in available())
 
 
 def test_help(tmp_path: Path) -> None:
@@ -229,6 +229,27 @@ def test_check(arguments: list[str], message: str, tmp_path: Path) -> None:
     text = write_corefile(tmp_path).read_bytes()
     ended = run(*arguments, cwd=tmp_path, stdin=text)
     assert (ended.returncode, ended.stdout.decode(), ended.stderr) == (0, message, b"")
+
+
+def test_check_warns(tmp_path: Path) -> None:
+    """What has no effect, or less than it seems, is said of a valid Corefile as well."""
+    (tmp_path / "Corefile").write_text(". {\n errors\n import *.none\n}\n")
+    ended = run("check", cwd=tmp_path)
+    warning = "[WARNING] No files matching import glob pattern: *.none"
+    assert (ended.returncode, ended.stdout.decode()) == (0, f"{warning}\nCorefile is valid\n")
+
+
+def test_check_without_a_corefile(tmp_path: Path) -> None:
+    """The default is one as well."""
+    assert run("check", cwd=tmp_path).stdout == b"Corefile is valid\n"
+
+
+def test_a_corefile_that_is_a_dead_link(tmp_path: Path) -> None:
+    """The default is for where there is no Corefile, not for one that is broken."""
+    (tmp_path / "Corefile").symlink_to("nowhere")
+    ended = run("check", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == b"dnsserver: Corefile - Error during parsing: cannot be read: No such file or directory\n"
 
 
 @pytest.mark.parametrize(
@@ -318,6 +339,51 @@ async def test_manifest_with_a_mistake_is_reported(tmp_path: Path) -> None:
         assert re.match(r"\[ERROR\] plugin/kubernetes: objects/bad\.yaml:\d+: ", line)
         await server.line(r"^dnsserver-")
         assert await server.answer() == ANSWER
+
+
+async def test_without_a_corefile(tmp_path: Path) -> None:
+    """CoreDNS's default: `whoami` for every name, and a line for each query."""
+    async with started("-p", "0", cwd=tmp_path) as server:
+        await server.line(r"^dnsserver-")
+        response = parse_response(await ask_udp(("127.0.0.1", server.port()), encode_query(question("a.test"))))
+        assert (response.rcode, len(response.answer), len(response.additional)) == (0, 0, 2)
+        assert await server.line(r'"A IN a\.test\. udp .* NOERROR')
+        assert ".:0" in server.lines
+
+
+async def test_reload(tmp_path: Path) -> None:
+    """SIGUSR1 reads the Corefile again; a mistake in it is reported, and the old configuration serves on."""
+    corefile = write_corefile(tmp_path)
+    good = corefile.read_text()
+    async with started("-p", "0", cwd=tmp_path) as server:
+        await server.line(r"^dnsserver-")
+        port = server.port()
+        corefile.write_text(good.replace("manifests objects", "manifests objects\n  ttl x"))
+        server.process.send_signal(signal.SIGUSR1)
+        error = (
+            "[ERROR] SIGUSR1: plugin/kubernetes: Corefile:7 - Error during parsing: ttl must be in range [0, 3600]: x"
+        )
+        assert await server.line("ERROR") == error
+        assert await server.answer() == ANSWER
+        corefile.write_text(good.replace("cluster.local {", "other.test {"))
+        server.process.send_signal(signal.SIGUSR1)
+        assert await server.line("Reloading complete") == "[INFO] Reloading complete"
+        assert server.port() == port
+        assert await server.answer("vm1.db.ns1.svc.other.test") == ANSWER
+        assert await server.answer() == []
+        server.process.send_signal(signal.SIGTERM)
+        assert await server.end() == (0, "")
+
+
+async def test_reload_from_stdin(tmp_path: Path) -> None:
+    """What was there once stays; files that it imports are read again."""
+    block = write_corefile(tmp_path).rename(tmp_path / "block")
+    async with started("-conf", "stdin", "-p", "0", cwd=tmp_path, stdin=b"import block\n") as server:
+        await server.line(r"^dnsserver-")
+        block.write_text(block.read_text().replace("cluster.local", "other.test"))
+        server.process.send_signal(signal.SIGUSR1)
+        await server.line("Reloading complete")
+        assert await server.answer("vm1.db.ns1.svc.other.test") == ANSWER
 
 
 async def test_sighup_is_ignored(tmp_path: Path) -> None:

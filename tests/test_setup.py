@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from dnsserver.corefile import CorefileError, parse
+from dnsserver.corefile import CorefileError, fingerprint, parse
 from dnsserver.names import to_text
-from dnsserver.setup import ListenAddress, Setup, set_up
+from dnsserver.setup import ListenAddress, Setup, Source, set_up
+from dnsserver.transports import TcpLimits
+
+CERTIFICATES = Path(__file__).parent / "certificates"
+SERVER, SERVER2 = (f"{CERTIFICATES / name}.pem {CERTIFICATES / name}.key" for name in ("server", "server2"))
 
 
 def setup_of(text: str, *, port: int = 53, folder: Path = Path()) -> Setup:
@@ -54,6 +58,18 @@ LISTENERS = [  # Corefile, port, what listens, banner
         ["a.test.:53 on 127.0.0.1", "a.test.:53 on 127.0.0.2"],
     ),
     (
+        f"tls://a.test b.test tls://c.test:8853 {{\n tls {SERVER}\n}}",
+        1053,
+        {"tls://:853": [["a.test."]], "dns://:1053": [["b.test."]], "tls://:8853": [["c.test."]]},
+        ["tls://a.test.:853", "b.test.:1053", "tls://c.test.:8853"],
+    ),
+    (
+        f"tls://a.test {{\n tls {SERVER}\n bind ::1\n}}",
+        53,
+        {"tls://[::1]:853": [["a.test."]]},
+        ["tls://a.test.:853 on ::1"],
+    ),
+    (
         "10.0.0.0/15 {\n}",
         53,
         {"dns://:53": [["0.10.in-addr.arpa.", "1.10.in-addr.arpa."]]},
@@ -94,7 +110,21 @@ REFUSED = [  # Corefile, error
     ),
     (
         ". {\n}\ntls://a.test {\n}",
-        "Corefile:3 - Error during parsing: scheme 'tls' of a.test. is not supported, expecting dns",
+        "Corefile:3 - Error during parsing: tls://a.test. has no certificate, expecting tls CERT KEY [CA] in its "
+        "server block",
+    ),
+    (
+        f". {{\n}}\ntls://a.test {{\n tls {SERVER}\n}}\ntls://b.test {{\n tls {SERVER2}\n}}",
+        "plugin/tls: Corefile:6 - Error during parsing: tls differs from that of another server block at tls://:853, "
+        "expecting the same",
+    ),
+    (
+        f"a.test:853 {{\n}}\ntls://b.test {{\n tls {SERVER}\n}}",
+        "Corefile:3 - Error during parsing: cannot serve tls://:853: dns://:853 is already there",
+    ),
+    (
+        "https://a.test {\n}",
+        "Corefile:1 - Error during parsing: scheme 'https' of a.test. is not supported, expecting dns or tls",
     ),
     (". {\n bind 300.0.0.1\n}", None),
     (". {\n errors\n errors x y\n}", None),
@@ -112,7 +142,7 @@ def test_refused(text: str, message: str | None) -> None:
     assert caught.value.line > 0
 
 
-@pytest.mark.parametrize("scheme", ["tls", "https", "https3", "grpc", "quic"])
+@pytest.mark.parametrize("scheme", ["https", "https3", "grpc", "quic"])
 def test_schemes_without_a_listener(scheme: str) -> None:
     """Plain DNS where encryption was asked for would be worse than an error."""
     with pytest.raises(CorefileError, match=f"Corefile:2 - .*scheme '{scheme}' of a.test. is not supported"):
@@ -170,3 +200,62 @@ def test_empty_corefile() -> None:
 def test_server_label(place: ListenAddress, label: str) -> None:
     """Labels are CoreDNS's."""
     assert place.server == label
+
+
+def test_terms() -> None:
+    """Limits and certificates belong to an address, whichever block there says so; elsewhere are the usual ones."""
+    setup = setup_of(
+        f"a.test tls://a.test {{\n tls {SERVER}\n timeouts {{\n  idle 1m\n }}\n}}\n"
+        "b.test c.test:54 {\n timeouts {\n  maxtcpqueries 9\n }\n}\nd.test:55 {\n}"
+    )
+    terms = {place.server: one for place, one in setup.terms.items()}
+    assert {label: one.limits for label, one in terms.items()} == {
+        "dns://:53": TcpLimits(idle=60, queries=9),
+        "dns://:54": TcpLimits(queries=9),
+        "tls://:853": TcpLimits(idle=60),
+    }
+    assert [label for label, one in terms.items() if one.ssl is not None] == ["tls://:853"]
+    assert setup.warnings == ()
+
+
+def test_limits_that_contradict() -> None:
+    """As in CoreDNS the last block wins for all of its address, and here the operator is told."""
+    blocks = [
+        f"{zone} {{\n timeouts {{\n  idle {idle}\n  read 5s\n }}\n}}" for zone, idle in (("a", "1m"), ("b", "2m"))
+    ]
+    setup = setup_of("\n".join(blocks))
+    ((_, terms),) = setup.terms.items()
+    assert terms.limits == TcpLimits(idle=120, message=5)
+    assert setup.warnings == ("Corefile:9 - plugin/timeouts: overrides Corefile:3 for all of dns://:53",)
+
+
+def test_fingerprint() -> None:
+    """A set-up knows what it was made of."""
+    corefile = parse(". {\n errors\n}")
+    assert set_up(corefile, folder=Path(), port=53).fingerprint == fingerprint(corefile)
+
+
+def test_source() -> None:
+    """The folder and the port of the command line count at every reload."""
+    source = Source(lambda: parse("a.test {\n}"), Path(), 1053)
+    assert list(source.set_up(source.read()).banner) == ["a.test.:1053"]
+
+
+def test_with_plugins() -> None:
+    """One plugin in place of another, wherever that was; everything else is as before."""
+    setup = setup_of("a.test:53 a.test:54 {\n errors\n log\n}")
+    (other,) = setup_of(". {\n errors\n}").plugins
+    old = setup.plugins[0]
+    changed = setup.with_plugins({old: other})
+    assert [plugin.name for plugin in changed.plugins] == [plugin.name for plugin in setup.plugins]
+    assert old not in changed.plugins
+    assert [block for blocks in changed.listeners.values() for block in blocks] == list(changed.blocks)
+    assert (changed.banner, changed.fingerprint) == (setup.banner, setup.fingerprint)
+
+
+def test_a_certificate_for_nobody() -> None:
+    """Plain DNS stays plain, and the operator is told."""
+    assert setup_of(f"a.test {{\n\n tls {SERVER}\n}}").warnings == (
+        "Corefile:3 - plugin/tls: no effect in a server block without a tls:// zone",
+    )
+    assert setup_of(f"a.test tls://a.test {{\n tls {SERVER}\n}}").warnings == ()

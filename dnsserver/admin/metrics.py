@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from dnsserver.admin.texts import rcode_text, type_text
+from dnsserver.admin.totals import Totals
 from dnsserver.message import Client, Query, Transport
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -100,6 +101,7 @@ class Metrics(Collector):
         self._programming: dict[str, Histogram] = {}
         self._enabled: Counter[tuple[str, str, str]] = Counter()
         self._collects: list[Collect] = []
+        self._ended = Totals()  # the counters of what is registered no more
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
@@ -148,14 +150,19 @@ class Metrics(Collector):
     def register(self, collect: Collect) -> Callable[[], None]:
         """Export the families that `collect` returns at each scrape; returns what ends that.
 
-        Families of the same name from several registrations become one, with the samples of all.
+        Families of the same name from several registrations become one, with the samples of all. Counters and
+        histograms keep what they had when a registration ends: a plugin that a reload replaces counts on.
         """
 
         def scrape() -> Iterable[Metric]:
             return collect()
 
+        def end() -> None:
+            self._collects.remove(scrape)
+            self._ended.keep(_collected(collect))
+
         self._collects.append(scrape)
-        return lambda: self._collects.remove(scrape)
+        return end
 
     async def render(self) -> bytes:
         """Return the text of a scrape, giving way to queries after each family."""
@@ -263,18 +270,20 @@ class Metrics(Collector):
 
     def _registered(self) -> Iterator[Metric]:
         """Yield the modules' own families; one that fails costs its own, not the scrape."""
-        families: dict[str, Metric] = {}
+        totals = Totals()
+        totals.add(self._ended)
         for collect in self._collects:
-            try:
-                collected = list(collect())
-            except Exception:
-                _log.exception("Metrics are missing from this scrape")
-                continue
-            for family in collected:
-                if family.name not in families:  # a copy: the module's own is not ours to extend
-                    families[family.name] = Metric(family.name, family.documentation, family.type, family.unit)
-                families[family.name].samples.extend(family.samples)
-        yield from families.values()
+            totals.add(_collected(collect))
+        yield from totals
+
+
+def _collected(collect: Collect) -> list[Metric]:
+    """Return what a module has to say, nothing if it fails."""
+    try:
+        return list(collect())
+    except Exception:
+        _log.exception("Metrics are missing from this scrape")
+        return []
 
 
 class _Single(Collector):
