@@ -1,7 +1,7 @@
 """Names that stand for others: a lookup that finds nothing tries these; no I/O."""
 
 from dnsserver.derive.service import PortRecords, ServiceView
-from dnsserver.names import Name
+from dnsserver.names import Name, parent
 from dnsserver.records import RRset
 from dnsserver.zone import Zone
 
@@ -12,9 +12,13 @@ _MODES = {b"\x03pin": False, b"\x06prefer": True}  # whether endpoints elsewhere
 def port_alias(zone: Zone, name: Name, *, multicluster: bool) -> tuple[RRset, ...] | None:
     """Return the records of a port's name that lacks an underscore or both: CoreDNS takes `http.tcp.<service>` too.
 
-    In a multicluster zone two labels without any are an endpoint and its cluster. None for every other name.
+    In a multicluster zone two labels without any are an endpoint and its cluster. The name above, `tcp.<service>`,
+    exists without records (RFC 8020). None for every other name.
     """
-    port, protocol = _first(name), _first(Name(name[1 + name[0] :]))
+    first = _first(name)
+    if not first.startswith(b"_") and Name(_underscored(first) + name[1 + len(first) :]) in zone.below:
+        return ()
+    port, protocol = first, _first(parent(name))
     if not port or not protocol:
         return None
     plain = [label for label in (port, protocol) if not label.startswith(b"_")]
@@ -44,7 +48,7 @@ def _zonal(zone: Zone, name: Name, prefix: list[bytes], service: Name) -> tuple[
     """Return the records of a zonal name, of which `prefix` are the labels before `_zone`."""
     view = zone.nodes.get(service)
     mode = prefix[-1] if prefix else b"\x03pin"
-    if not isinstance(view, ServiceView) or not view.headless or mode not in _MODES or len(prefix) > 2:
+    if not isinstance(view, ServiceView) or not view.headless or mode not in _MODES:
         return None
     if len(prefix) < 2:
         return ()

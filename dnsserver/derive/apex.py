@@ -16,8 +16,8 @@ def apex_records(
 ) -> Iterator[tuple[Name, Records]]:
     """Yield (owner, records) of the apex and of the names that only exist.
 
-    `servers` are the names this server has among the Services; where it has none, `ns.dns.<zone>` stands in and has
-    the server's own `addresses`, packed.
+    `servers` are the names that this server has among the Services; where it has none, `ns.dns.<zone>` stands in.
+    That name, which is the SOA's MNAME as well, has `addresses`, packed: the servers', or else the host's.
     """
     name_server = from_labels((b"ns", b"dns"), origin)
     yield origin, Fixed((RRset(origin, RRType.NS, ttl, tuple(sorted(servers)) or (name_server,)),))

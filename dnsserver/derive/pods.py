@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 from dnsserver.derive.endpoint import Endpoint, HostRecords
 from dnsserver.names import Name, from_labels, labels
+from dnsserver.objects.views import packed
 from dnsserver.records import RRset
 from dnsserver.zone import Zone
 
@@ -34,8 +35,7 @@ def insecure_pod(zone: Zone, name: Name, ttl: int) -> tuple[RRset, ...] | None:
     if len(parts) != 3 or parts[2] != _POD or zone.nodes.get(Name(name[1 + len(parts[0]) :])) is None:
         return None
     text = parts[0].decode("latin-1")
-    try:
-        address = ip_address(text.replace("-", "." if text.count("-") == 3 and "--" not in text else ":"))
-    except ValueError:
+    address = packed(text.replace("-", "." if text.count("-") == 3 and "--" not in text else ":"))
+    if address is None or "." in text:  # dots inside a label are no dashes
         return None
-    return pod_records(address.packed, ttl).rrsets(name)
+    return pod_records(address, ttl).rrsets(name)

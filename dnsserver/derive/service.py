@@ -56,7 +56,8 @@ class ServiceView:
 
     def zonal_rrsets(self, owner: Name, zone: str, *, elsewhere: bool) -> tuple[RRset, ...]:
         """Return the addresses of the endpoints in one topology zone; those of all where it has none, if allowed."""
-        endpoints = [endpoint for host in self._hosts.values() for endpoint in host.endpoints]
+        hosts = self._hosts.values() if self._complete else ()
+        endpoints = [endpoint for host in hosts for endpoint in host.endpoints]
         there = [endpoint for endpoint in endpoints if endpoint.zone == zone] or (endpoints if elsewhere else [])
         return address_rrsets(owner, self._ttl, [address for endpoint in there for address in endpoint.addresses])
 
@@ -124,22 +125,23 @@ def service_ports(service: Service) -> tuple[Port, ...]:
 
 
 def slice_endpoints(
-    endpoint_slice: EndpointSlice, owned_by_vmi: Callable[[str], bool], *, pod_names: bool
+    endpoint_slice: EndpointSlice, owned_by_vmi: Callable[[str], bool], *, pod_names: bool, imported: bool = False
 ) -> tuple[Endpoint, ...]:
     """Return the ready endpoints of a slice that are not a VMI's, each address under its own name.
 
-    CoreDNS reads nothing but the ready condition: the slice controller has settled the rest. An imported slice without
-    a DNS label for its cluster has no names to give.
+    CoreDNS reads nothing but the ready condition: the slice controller has settled the rest. Below a ServiceImport
+    (`imported`) a slice without a DNS label for its cluster has no names to give; below a Service, which a slice may
+    have as well, the cluster is no part of them.
     """
-    cluster = endpoint_slice.cluster.lower()
-    if endpoint_slice.imported and not is_dns1123_label(cluster):
+    cluster = endpoint_slice.cluster.lower() if imported else ""
+    if imported and not is_dns1123_label(cluster):
         return ()
     return tuple(
         Endpoint(
             _endpoint_label(endpoint, address, pod_names=pod_names),
             (address,),
             endpoint_slice.ports,
-            cluster.encode() if endpoint_slice.imported else b"",
+            cluster.encode(),
             endpoint.zone,
         )
         for endpoint in endpoint_slice.endpoints

@@ -15,7 +15,7 @@ class Pod(msgspec.Struct, frozen=True, gc=False):
     name: str
     uid: str
     address: bytes  # status.podIP, packed; empty where it has none or the pod has ended
-    deleting: bool
+    deleting: bool  # it goes, but has not ended yet
 
     @property
     def key(self) -> Key:
@@ -40,16 +40,17 @@ class PodView(View):
     """What the API sends."""
 
     metadata: PodMeta
-    status: StatusView = msgspec.field(default_factory=StatusView)
+    status: StatusView | None = None
 
 
 def pod(view: PodView) -> Pod:
     """Return the slim object."""
-    ended = view.status.phase in _FINAL
+    status = view.status or StatusView()
+    ended = status.phase in _FINAL
     return Pod(
         namespace=view.metadata.namespace or "",
         name=view.metadata.name,
         uid=view.metadata.uid or "",
-        address=(packed(view.status.pod_ip or "") or b"") if not ended else b"",
-        deleting=view.metadata.deletion_timestamp is not None,
+        address=(packed(status.pod_ip or "") or b"") if not ended else b"",
+        deleting=view.metadata.deletion_timestamp is not None and not ended,
     )

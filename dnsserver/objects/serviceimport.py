@@ -3,8 +3,6 @@
 To the DNS an import is a Service: it has addresses of its own, or it is headless.
 """
 
-import msgspec
-
 from dnsserver.objects.ports import valid_number
 from dnsserver.objects.service import Service, ServicePort
 from dnsserver.objects.views import Meta, PortView, View, packed
@@ -22,20 +20,21 @@ class ServiceImportView(View):
     """What the API sends."""
 
     metadata: Meta
-    spec: SpecView = msgspec.field(default_factory=SpecView)
+    spec: SpecView | None = None
 
 
 def service_import(view: ServiceImportView) -> Service:
     """Return the Service that the import is."""
-    spec = view.spec
+    spec = view.spec or SpecView()
+    headless = spec.type == "Headless"
     addresses = (address for text in spec.ips or () if (address := packed(text)) is not None)
     return Service(
         namespace=view.metadata.namespace or "",
         name=view.metadata.name,
         uid=view.metadata.uid or "",
-        headless=spec.type == "Headless",
+        headless=headless,
         external_name="",
-        cluster_ips=tuple(dict.fromkeys(addresses)),
+        cluster_ips=() if headless else tuple(dict.fromkeys(addresses)),
         selector={},
         families=frozenset({4, 6}),
         publish_not_ready=False,

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import re
-import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,13 +10,13 @@ from dnsserver.admin.texts import one_line, type_text
 from dnsserver.corefile import Directive, Property
 from dnsserver.message import Reply
 from dnsserver.names import to_text
+from dnsserver.plugins.go_regexp import GoRegexp, RegexpError, compile_regexp
 from dnsserver.plugins.options import arguments, duration, format_duration, once, properties
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime
 from dnsserver.records import Rcode
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _SHOW_FIRST = "show_first"
-_MAX_PATTERN = 10_000  # characters, as in CoreDNS
 
 _log = logging.getLogger("plugin/errors")
 
@@ -28,7 +26,7 @@ class Consolidation:
     """Errors that one pattern matches: counted for a period from the first one on, then reported in one line."""
 
     period: float  # seconds
-    pattern: re.Pattern[str]
+    pattern: GoRegexp
     level: int = logging.ERROR
     show_first: bool = False
     count: int = 0
@@ -75,7 +73,7 @@ class Errors(Plugin):
         query = request.query
         line = one_line(f"{int(Rcode.SERVFAIL)} {to_text(query.name)} {type_text(query.qtype)}: {error}")
         for consolidation in self._consolidations if self._running else ():
-            if consolidation.pattern.search(error):
+            if consolidation.pattern.find(error) is not None:
                 consolidation.add(line)
                 return
         _log.error("%s", line)
@@ -123,14 +121,9 @@ def _consolidation(prop: Property) -> Consolidation:
     return Consolidation(duration(prop), _pattern(prop), level, show_first)
 
 
-def _pattern(prop: Property) -> re.Pattern[str]:
-    """Compile the regular expression; what Go reads otherwise than Python is refused, not guessed at."""
-    text = prop.args[1]
-    if len(text) > _MAX_PATTERN:
-        raise prop.error(f"regular expression of {len(text)} characters, expecting at most {_MAX_PATTERN}", 1)
+def _pattern(prop: Property) -> GoRegexp:
+    """Compile the regular expression as Go reads it, in a form that no error text can blow up."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # [[:alpha:]] would mean something else
-            return re.compile(text)
-    except (re.error, FutureWarning, OverflowError, RecursionError) as error:
-        raise prop.error(f"regular expression '{text}' cannot be used: {error}", 1) from error
+        return compile_regexp(prop.args[1])
+    except RegexpError as error:
+        raise prop.error(str(error), 1) from error

@@ -1,6 +1,6 @@
 """The options of `kubernetes`: from Corefile to frozen values (CoreDNS plugin/kubernetes setup.go, and our own)."""
 
-import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ _API_ONLY = frozenset(  # options that are about an API server, and mean nothing
         "apiserver_max_inflight",
     }
 )
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _REVERSE = (from_text("in-addr.arpa"), from_text("ip6.arpa"))
 
 
@@ -292,11 +293,7 @@ def _zonal(config: Config, option: Property, context: Context) -> Config:
 def _number(option: Property, usage: str) -> float:
     """Return an option's one argument, a positive number."""
     (text,) = _arguments(option, 1, 1)
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
+    if not _NUMBER.fullmatch(text) or not (number := float(text)):
         raise option.error(f"{option.name} is {usage}, not '{text}'", 0)
     return number
 

@@ -87,6 +87,7 @@ def test_options() -> None:
     assert not only("errors").stacktrace
     assert not only("errors stdout").stacktrace
     assert only("errors {\nstacktrace\nconsolidate 1s x show_first info\n}").stacktrace
+    assert not only("errors {\nconsolidate 1s [[:alpha:]]+\n}").stacktrace
 
 
 @pytest.mark.parametrize(
@@ -101,8 +102,8 @@ def test_options() -> None:
         ("errors {\nconsolidate 1m x error show_first more\n}", "expecting consolidate DURATION REGEXP"),
         ("errors {\nconsolidate 1 x\n}", 'missing unit in duration "1", expecting a duration such as 5s'),
         ("errors {\nconsolidate -1s x\n}", "is negative"),
-        ("errors {\nconsolidate 1m (\n}", "regular expression '(' cannot be used"),
-        ("errors {\nconsolidate 1m [[:alpha:]]\n}", "cannot be used: Possible nested set"),
+        ("errors {\nconsolidate 1m (\n}", "regular expression '(': missing ')' at character 2"),
+        ("errors {\nconsolidate 1m (?=x)\n}", "regular expression '(?=x)'"),
         ("errors {\nconsolidate 1m " + "x" * 10_001 + "\n}", "expecting at most 10000"),
         ("errors {\nconsolidate 1m x fatal\n}", "unknown log level argument in consolidate: fatal"),
         ("errors {\nconsolidate 1m x error info\n}", "given twice"),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,13 @@ from dnsserver.plugins.kubernetes import Config, Kubernetes, parse
 from dnsserver.plugins.plugin import Context, PluginError, Request
 from dnsserver.records import Rcode
 from dnsserver.sources.api import SourceError
+from dnsserver.sources.requests import RequestLimits
 from dnsserver.sources.source import Source, SourceStatus
 from dnsserver.store import Store
 from tests import build
-from tests.plugins.conftest import World, request
+from tests.build import endpoint_json, endpoint_slice_json, namespace_json, service_json
+from tests.fakes.api_server import FakeApiServer
+from tests.plugins.conftest import World, request, until
 
 CONTEXT_ZONES = (from_text("cluster.local"), from_text("in-addr.arpa"))
 
@@ -80,6 +84,22 @@ GOOD = [  # option, attribute (dots go deeper), value
     ("pods disabled", "ttl", 5),
     ("fallthrough", "fall_through", (ROOT,)),
     ("fallthrough in-addr.arpa 10.0.0.0/8", "fall_through", (from_text("in-addr.arpa"), from_text("10.in-addr.arpa"))),
+    ("pods disabled", "pods", "disabled"),
+    ("pods insecure", "pods", "insecure"),
+    ("pods verified", "pods", "verified"),
+    ("noendpoints", "noendpoints", True),
+    ("ttl 5", "noendpoints", False),
+    ("ignore empty_service", "ignore_empty", True),
+    ("ttl 5", "ignore_empty", False),
+    ("zonal", "zonal", True),
+    ("ttl 5", "zonal", False),
+    ("ttl 5", "multicluster", ()),
+    ("ttl 5", "api.limits", RequestLimits()),
+    ("apiserver_qps 20", "api.limits", RequestLimits(qps=20.0)),
+    ("apiserver_qps 0.5", "api.limits", RequestLimits(qps=0.5)),
+    ("apiserver_burst 100", "api.limits", RequestLimits(burst=100)),
+    ("apiserver_max_inflight 4", "api.limits", RequestLimits(max_inflight=4)),
+    ("apiserver_qps 20\napiserver_max_inflight 4\napiserver_burst 9", "api.limits", RequestLimits(20.0, 9, 4)),
 ]
 
 
@@ -91,6 +111,87 @@ def test_good_values(text: str, attribute: str, value: object) -> None:
         found = getattr(found, name)
     assert found == value
     assert type(found) is type(value)
+
+
+MULTICLUSTER = [  # the plugin's zones, options, the zones of Services, those of ServiceImports
+    ("a.test b.test", "multicluster b.test", ["a.test."], ["b.test."]),
+    ("a.test b.test", "multicluster B.Test.", ["a.test."], ["b.test."]),
+    ("a.test b.test c.test", "multicluster a.test c.test", ["b.test."], ["a.test.", "c.test."]),
+    ("a.test b.test c.test", "multicluster a.test\nmulticluster c.test", ["b.test."], ["a.test.", "c.test."]),
+    ("a.test 10.in-addr.arpa b.test", "multicluster a.test", ["b.test."], ["a.test."]),
+]
+
+
+@pytest.mark.parametrize(("zones", "text", "own", "imported"), MULTICLUSTER)
+def test_multicluster(zones: str, text: str, own: list[str], imported: list[str]) -> None:
+    """Zones of ServiceImports are the plugin's, but not its Services'; reverse names lead into none of them."""
+    config = parsed(f"kubernetes {zones} {{\n{text}\n}}")
+    assert [to_text(zone) for zone in config.zones] == own
+    assert [to_text(zone) for zone in config.multicluster] == imported
+    assert {to_text(zone) for zone in config.origins} >= {*own, *imported}
+    store = config.imported_store(())
+    assert store is not None
+    assert (store.zones, store.reverse_zones, store.imported) == (config.multicluster, (), True)
+
+
+def test_no_multicluster() -> None:
+    """Without such zones there is no second store."""
+    assert parsed("kubernetes").imported_store(()) is None
+
+
+def test_imported_store_configuration() -> None:
+    """What the store of the imports is told; KubeVirt and pods are this cluster's alone."""
+    options = (
+        "multicluster b.test\nttl 7\nnamespaces x\nnoendpoints\nignore empty_service\nendpoint_pod_names\npods verified"
+    )
+    store = parsed(f"kubernetes a.test b.test {{\n{options}\n}}").imported_store((b"\x0a\x00\x00\x01",))
+    assert store is not None
+    assert (store.ttl, store.namespaces, store.endpoints, store.ignore_empty) == (7, frozenset("x"), False, True)
+    assert (store.pod_names, store.pods, store.kubevirt) == (True, "disabled", "off")
+    assert store.addresses == (b"\x0a\x00\x00\x01",)
+    assert store.kinds == {Kind.NAMESPACE, Kind.SERVICE_IMPORT}
+    assert store.required == {Kind.SERVICE_IMPORT}
+
+
+WATCHED: list[tuple[str, set[Kind]]] = [  # options, what is watched besides Namespaces and Services
+    ("", {Kind.ENDPOINT_SLICE, Kind.VMI}),
+    ("kubevirt off", {Kind.ENDPOINT_SLICE}),
+    ("noendpoints", {Kind.VMI}),
+    ("pods insecure", {Kind.ENDPOINT_SLICE, Kind.VMI}),
+    ("pods verified", {Kind.ENDPOINT_SLICE, Kind.VMI, Kind.POD}),
+]
+
+
+@pytest.mark.parametrize(("text", "kinds"), WATCHED)
+def test_kinds(text: str, kinds: set[Kind]) -> None:
+    """Only what an answer needs."""
+    assert option(text).store(()).kinds == {Kind.NAMESPACE, Kind.SERVICE, *kinds}
+
+
+CONFLICTS = [  # options, what the error says of the directive
+    ("namespaces a\nnamespace_labels b=c", "namespaces and namespace_labels cannot both be set"),
+    ("zonal\nnoendpoints", "zonal cannot go with noendpoints"),
+    ("multicluster cluster.local", "at least one zone must be neither reverse nor multicluster"),
+    (
+        "multicluster b.test\nkubevirt only",
+        "kubevirt only publishes nothing but VMIs, and cannot go with multicluster",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), CONFLICTS)
+def test_options_that_exclude_each_other(text: str, message: str) -> None:
+    """Each pair is refused, in any order, where the directive stands."""
+    zones = "cluster.local b.test" if "b.test" in text else "cluster.local"
+    for lines in (text.split("\n"), text.split("\n")[::-1]):
+        with pytest.raises(corefile.CorefileError) as caught:
+            parsed(f"kubernetes {zones} {{\n" + "\n".join(lines) + "\n}")
+        assert str(caught.value) == f"plugin/kubernetes: Corefile:2 - Error during parsing: {message}"
+
+
+def not_a(name: str, what: str, text: str) -> tuple[str, str]:
+    """Return an option and its error."""
+    return f"{name} {text}", f"{name} is a positive {what}, not '{text}'"
 
 
 BAD = [  # option, what the error says behind file, line and plugin
@@ -124,6 +225,27 @@ BAD = [  # option, what the error says behind file, line and plugin
     ("endpoint_pod_names yes", "Wrong argument count or unexpected line ending after 'yes'"),
     ("pods", "Wrong argument count or unexpected line ending after 'pods'"),
     ("pods some", "wrong value for pods: some, expecting one of disabled, insecure, verified"),
+    ("noendpoints yes", "Wrong argument count or unexpected line ending after 'yes'"),
+    ("zonal yes", "Wrong argument count or unexpected line ending after 'yes'"),
+    ("ignore", "Wrong argument count or unexpected line ending after 'ignore'"),
+    ("ignore empty_services", "unable to set ignore for empty_services, expecting empty_service"),
+    ("ignore empty_service x", "Wrong argument count or unexpected line ending after 'x'"),
+    ("multicluster", "Wrong argument count or unexpected line ending after 'multicluster'"),
+    ("multicluster b.test", "multicluster zone b.test. must be one of the plugin's own zones"),
+    ("multicluster in-addr.arpa", "multicluster zone in-addr.arpa. must be one of the plugin's own zones"),
+    ("multicluster 10.0.0.0/15", "multicluster zone 0.10.in-addr.arpa. must be one of the plugin's own zones"),
+    ("pods verified x", "Wrong argument count or unexpected line ending after 'x'"),
+    ("apiserver_qps", "Wrong argument count or unexpected line ending after 'apiserver_qps'"),
+    ("apiserver_burst 1 2", "Wrong argument count or unexpected line ending after '2'"),
+    *(
+        not_a("apiserver_qps", "number of requests a second", text)
+        for text in ("0", "0.0", "-1", "x", "inf", "nan", "1e3", "1_0", "+1", ".5", "1.", "9999999999")
+    ),
+    *(not_a("apiserver_burst", "whole number", text) for text in ("0", "-1", "1.5", "x", "inf", "1_0")),
+    *(not_a("apiserver_max_inflight", "whole number", text) for text in ("0", "2.5", "many")),
+    ("upstream", "unknown property 'upstream'"),
+    ("transfer to *", "unknown property 'transfer'"),
+    ("federation a b", "unknown property 'federation'"),
     ("resyncperiod 5m", "unknown property 'resyncperiod'"),
     ("TTL 5", "unknown property 'TTL'"),
     ("ttl 5 {\n x\n }", "'ttl' takes no block"),
@@ -139,7 +261,17 @@ def test_bad_values(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["endpoint http://x", "tls a b c", "kubeconfig x", "labels a=b", "namespace_labels a=b"]
+    "name",
+    [
+        "endpoint http://x",
+        "tls a b c",
+        "kubeconfig x",
+        "labels a=b",
+        "namespace_labels a=b",
+        "apiserver_qps 1",
+        "apiserver_burst 1",
+        "apiserver_max_inflight 1",
+    ],
 )
 def test_options_of_the_api_do_not_go_with_manifests(name: str, tmp_path: Path) -> None:
     """Nothing is parsed and then ignored."""
@@ -292,6 +424,14 @@ async def test_not_running() -> None:
         await plugin.handle(request("a.cluster.local"), Chain())
 
 
+def test_nothing_to_ask_before_it_runs() -> None:
+    """A plugin that was never started has nothing."""
+    plugin = plugin_with(None)
+    assert (tuple(plugin.services()), plugin.service("a", "b"), plugin.endpoints("a", "b")) == ((), None, ())
+    assert (plugin.exposed("a"), plugin.transferable(from_text("cluster.local"))) == (False, None)
+    assert (plugin.search_path("10.244.0.7"), plugin.synced) == ((), False)
+
+
 @pytest.mark.parametrize(("fall_through", "rcode"), [(None, Rcode.SERVFAIL), ((ROOT,), Rcode.NOTAUTH)])
 async def test_not_synced(fall_through: tuple[bytes, ...] | None, rcode: int) -> None:
     """SERVFAIL instead of NXDOMAIN; with fallthrough the next plugin is asked, as in CoreDNS."""
@@ -372,6 +512,28 @@ async def test_startup_timeout(world: World, monkeypatch: pytest.MonkeyPatch, ca
     ]
 
 
+async def test_waiting_is_told(world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """While it waits it says so again and again, and starts as soon as the lists are there."""
+    told = asyncio.Event()
+
+    class Slow(Listed):
+        async def events(self) -> AsyncIterator[Event]:
+            await told.wait()
+            async for event in super().events():
+                yield event
+
+    use_sources(monkeypatch, Slow(build.lists([])))
+    monkeypatch.setattr(module, "_WAITING_EVERY", 0.01)
+    plugin = Kubernetes(Config(zones=(build.ZONE,), reverse_zones=()))
+    with caplog.at_level(logging.INFO):
+        starting = asyncio.create_task(plugin.running(world.runtime).__aenter__())
+        await until(lambda: len(caplog.records) > 1)
+        told.set()
+        await starting
+        assert plugin.ready()
+    assert {record.getMessage() for record in caplog.records} == {"waiting for Kubernetes API before starting server"}
+
+
 async def test_source_that_fails_ends_the_process(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -395,3 +557,90 @@ async def test_source_error_while_connecting(world: World, monkeypatch: pytest.M
     with pytest.raises(PluginError, match=r"^plugin/kubernetes: no certificate$"):
         async with Kubernetes(Config(zones=(build.ZONE,), reverse_zones=())).running(world.runtime):
             raise AssertionError("it runs")
+
+
+# Over the API: what is watched, and what is measured
+
+
+def running_on(api: FakeApiServer, options: str = "", zones: str = "cluster.local") -> Kubernetes:
+    """Return a plugin that follows an API server."""
+    return Kubernetes(parsed(f"kubernetes {zones} {{\nendpoint {api.url}\n{options}\n}}"))
+
+
+async def test_what_is_watched(world: World) -> None:
+    """Pods and imports are read where an option wants them, with the selectors that CoreDNS has for them."""
+    async with FakeApiServer() as api:
+        options = "pods verified\nmulticluster clusterset.local\nlabels app=web\nnamespace_labels team=a"
+        plugin = running_on(api, options, "cluster.local clusterset.local")
+        async with plugin.running(world.runtime):
+            assert plugin.ready()
+        asked = {
+            one.resource: (one.query.get("labelSelector", ""), one.query.get("fieldSelector", ""))
+            for one in api.requests
+            if one.verb == "list"
+        }
+    assert asked == {
+        "namespaces": ("team=a", ""),
+        "services": ("app=web", ""),
+        "endpointslices": ("app=web", ""),
+        "pods": ("app=web", "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"),
+        "serviceimports": ("", ""),
+        "virtualmachineinstances": ("", ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "resources"),
+    [
+        ("kubevirt off", {"namespaces", "services", "endpointslices"}),
+        ("kubevirt off\nnoendpoints", {"namespaces", "services"}),
+        ("kubevirt off\npods insecure", {"namespaces", "services", "endpointslices"}),
+        ("noendpoints", {"namespaces", "services", "virtualmachineinstances"}),
+    ],
+)
+async def test_what_is_not_watched(world: World, options: str, resources: set[str]) -> None:
+    """Nothing is read that no answer needs."""
+    async with FakeApiServer() as api:
+        async with running_on(api, options).running(world.runtime):
+            pass
+        assert {one.resource for one in api.requests if one.verb == "list"} == resources
+
+
+PROGRAMMING = "coredns_kubernetes_dns_programming_duration_seconds"
+
+
+async def programmed(world: World) -> str:
+    """Return the lines of the metric that has been observed for something."""
+    lines = (await world.runtime.metrics.render()).decode().splitlines()
+    return "\n".join(line for line in lines if line.startswith(PROGRAMMING))
+
+
+async def test_programming_metric(world: World) -> None:
+    """From the change that a slice tells of to its being served, for both kinds of Service, by the wall clock."""
+    async with FakeApiServer() as api:
+        for value in (
+            namespace_json(),
+            service_json("web", cluster_ip="10.96.0.10"),
+            service_json("hl"),
+            service_json("bare", selector={}),
+        ):
+            api.put(value)
+        async with running_on(api).running(world.runtime):
+            for name, age in (("web", 3.0), ("hl", 0.3), ("bare", 1.0), ("nobody", 1.0)):
+                began = datetime.now(UTC) - timedelta(seconds=age)
+                slice_json = endpoint_slice_json(
+                    endpoint_json("10.244.0.7"), name=f"{name}-1", service=name, triggered=began.isoformat()
+                )
+                api.put(slice_json)
+            async with asyncio.timeout(5):
+                while (text := await programmed(world)).count("_count{") < 2:  # noqa: ASYNC110 -- as Prometheus sees it
+                    await asyncio.sleep(0.005)
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines())
+    for kind_of_service, below, above in (
+        ("cluster_ip", "2.048", "16.384"),
+        ("headless_with_selector", "0.256", "8.192"),
+    ):
+        buckets = [
+            lines[f'{PROGRAMMING}_bucket{{le="{le}",service_kind="{kind_of_service}"}}'] for le in (below, above)
+        ]
+        assert buckets == ["0.0", "1.0"]
