@@ -17,6 +17,7 @@ from dnsserver.objects import (
     Kind,
     Namespace,
     Object,
+    Pod,
     Service,
     VirtualMachineInstance,
     decode_object,
@@ -60,6 +61,7 @@ def service_json(
     publish_not_ready: bool | None = None,
     ports: Sequence[Json] | None = None,
     external_name: str | None = None,
+    external_ips: Sequence[str] | None = None,
 ) -> Json:
     """Return a headless Service that selects `app: db`; `external_name` makes it an ExternalName Service."""
     spec = without_none(
@@ -72,6 +74,7 @@ def service_json(
             "ipFamilies": families,
             "publishNotReadyAddresses": publish_not_ready,
             "ports": ports,
+            "externalIPs": external_ips,
         }
     )
     meta = {"name": name, "namespace": namespace, "uid": uid or f"uid-svc-{name}"}
@@ -91,12 +94,19 @@ def endpoint_json(
     hostname: str | None = None,
     pod: str | None = None,
     pod_name: str | None = None,
+    zone: str | None = None,
 ) -> Json:
-    """Return an endpoint; `pod` is the UID of its targetRef."""
+    """Return an endpoint; `pod` is the UID of its targetRef, `zone` a topology zone."""
     target = without_none({"kind": "Pod", "name": pod_name, "uid": pod}) if pod or pod_name else None
     conditions = {} if ready is None else {"ready": ready}
     return without_none(
-        {"addresses": list(addresses), "conditions": conditions, "hostname": hostname, "targetRef": target}
+        {
+            "addresses": list(addresses),
+            "conditions": conditions,
+            "hostname": hostname,
+            "targetRef": target,
+            "zone": zone,
+        }
     )
 
 
@@ -107,16 +117,74 @@ def endpoint_slice_json(
     uid: str | None = None,
     service: str | None = "db",
     ports: Sequence[Json] | None = None,
+    imported: str | None = None,
+    cluster: str | None = None,
+    triggered: str | None = None,
 ) -> Json:
-    """Return an EndpointSlice of the Service `db`."""
-    labels = None if service is None else {"kubernetes.io/service-name": service}
-    meta = without_none({"name": name, "namespace": namespace, "uid": uid or f"uid-slice-{name}", "labels": labels})
+    """Return an EndpointSlice of the Service `db`; `imported` from `cluster` it is of that ServiceImport as well."""
+    labels = without_none(
+        {
+            "kubernetes.io/service-name": service,
+            "multicluster.kubernetes.io/service-name": imported,
+            "multicluster.kubernetes.io/source-cluster": cluster,
+        }
+    )
+    annotations = None if triggered is None else {"endpoints.kubernetes.io/last-change-trigger-time": triggered}
+    meta = without_none(
+        {
+            "name": name,
+            "namespace": namespace,
+            "uid": uid or f"uid-slice-{name}",
+            "labels": labels or None,
+            "annotations": annotations,
+        }
+    )
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": meta,
         "endpoints": list(endpoints),
         "ports": ports,
+    }
+
+
+def service_import_json(
+    name: str = "db",
+    *,
+    namespace: str = "ns1",
+    uid: str | None = None,
+    ips: Sequence[str] | None = None,
+    ports: Sequence[Json] | None = None,
+) -> Json:
+    """Return a headless ServiceImport; with `ips` it has those instead."""
+    spec = without_none({"type": "Headless" if ips is None else "ClusterSetIP", "ips": ips, "ports": ports})
+    meta = {"name": name, "namespace": namespace, "uid": uid or f"uid-import-{name}"}
+    return {"apiVersion": "multicluster.x-k8s.io/v1alpha1", "kind": "ServiceImport", "metadata": meta, "spec": spec}
+
+
+def pod_json(
+    name: str = "web-1",
+    address: str | None = "10.244.0.7",
+    *,
+    namespace: str = "ns1",
+    uid: str | None = None,
+    phase: str = "Running",
+    deleting: bool = False,
+) -> Json:
+    """Return a Running Pod."""
+    meta = without_none(
+        {
+            "name": name,
+            "namespace": namespace,
+            "uid": uid or f"uid-pod-{name}",
+            "deletionTimestamp": "2026-01-01T00:00:00Z" if deleting else None,
+        }
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": meta,
+        "status": without_none({"phase": phase, "podIP": address}),
     }
 
 
@@ -193,18 +261,23 @@ def _slim(of: type[_T], kind: Kind, build: Callable[_P, Json]) -> Callable[_P, _
 namespace = _slim(Namespace, Kind.NAMESPACE, namespace_json)
 service = _slim(Service, Kind.SERVICE, service_json)
 endpoint_slice = _slim(EndpointSlice, Kind.ENDPOINT_SLICE, endpoint_slice_json)
+service_import = _slim(Service, Kind.SERVICE_IMPORT, service_import_json)
+pod = _slim(Pod, Kind.POD, pod_json)
 vmi = _slim(VirtualMachineInstance, Kind.VMI, vmi_json)
 
 _KINDS: dict[type[Object], Kind] = {
     Namespace: Kind.NAMESPACE,
     Service: Kind.SERVICE,
     EndpointSlice: Kind.ENDPOINT_SLICE,
+    Pod: Kind.POD,
     VirtualMachineInstance: Kind.VMI,
 }
 
 
 def kind_of_object(value: Object) -> Kind:
     """Return the kind of a slim object."""
+    if isinstance(value, Service) and value.imported:
+        return Kind.SERVICE_IMPORT
     return _KINDS[type(value)]
 
 
@@ -253,7 +326,7 @@ def apply_all(store: Store, events: Iterable[Event], now: float = 0.0) -> None:
 def store_of(objects: Iterable[Object] = (), config: StoreConfig = CONFIG, now: float = 0.0) -> Store:
     """Return a store that has listed these objects and nothing else, and has published them."""
     store = Store(config)
-    apply_all(store, lists(objects), now)
+    apply_all(store, lists(objects, Kind), now)
     return store
 
 
@@ -285,6 +358,8 @@ def rdata_texts(rrset: RRset) -> list[str]:
             f"{rdata[0] << 8 | rdata[1]} {rdata[2] << 8 | rdata[3]} {rdata[4] << 8 | rdata[5]} {to_text(rdata[6:])}"
             for rdata in rrset.rdatas
         ]
+    if rrset.rrtype == RRType.TXT:
+        return [rdata[1:].decode() for rdata in rrset.rdatas]  # ours are one string
     return [to_text(rdata) for rdata in rrset.rdatas]
 
 

@@ -57,7 +57,7 @@ class Store:
         self._publish_apexes((), config.addresses)
         self._synced = False
         self._changes = 0  # how many objects have changed since the last publication
-        self.serial = 0  # rises with every change of an object, also of one that changes no zone here; 0 before the sync
+        self.serial = 0  # rises with every change of an object, whatever it changes in the zones; 0 before the sync
         self.programmed: list[tuple[str, float]] = []  # (kind of Service, Unix time) of changes taken in, for metrics
         self.zones: tuple[Zone, ...] = self._publication.publish(0)
 

@@ -39,6 +39,8 @@ ENDPOINTS: list[tuple[str, Json, SliceEndpoint]] = [
     ("ready unset", {"conditions": {}}, NOBODY),
     ("ready null", {"conditions": {"ready": None}}, NOBODY),
     ("empty target", {"targetRef": {}}, NOBODY),
+    ("topology zone", {"zone": "Zone-A"}, SliceEndpoint((), True, "", "", "", zone="zone-a")),
+    ("null zone", {"zone": None}, NOBODY),
     (
         "several addresses keep their order",
         {"addresses": ["fd00::1", "10.244.0.7"]},
@@ -90,6 +92,51 @@ def test_service(meta: Json, service: str) -> None:
     assert (value.service, value.service_key, value.key) == (service, ("ns1", service), ("ns1", "db-1"))
 
 
+IMPORTED: list[tuple[str, Json | None, tuple[str, str, str]]] = [  # labels, (Service, ServiceImport, cluster)
+    ("none", None, ("", "", "")),
+    ("of a Service", {"kubernetes.io/service-name": "db"}, ("db", "", "")),
+    (
+        "imported",
+        {"multicluster.kubernetes.io/service-name": "db", "multicluster.kubernetes.io/source-cluster": "c1"},
+        ("", "db", "c1"),
+    ),
+    (
+        "both, as controllers that make a derived Service label them",
+        {"kubernetes.io/service-name": "derived-1", "multicluster.kubernetes.io/service-name": "db"},
+        ("derived-1", "db", ""),
+    ),
+    ("null", {"multicluster.kubernetes.io/service-name": None}, ("", "", "")),
+]
+
+
+@pytest.mark.parametrize(("labels", "wanted"), [row[1:] for row in IMPORTED], ids=[row[0] for row in IMPORTED])
+def test_imported(labels: Json | None, wanted: tuple[str, str, str]) -> None:
+    """The labels say which Service and which ServiceImport a slice belongs to, and from where it comes."""
+    value = slice_of({"metadata": META | {"labels": labels}})
+    assert (value.service, value.imported, value.cluster) == wanted
+
+
+TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
+TRIGGERED: list[tuple[str, Json | None, float]] = [
+    ("no annotations", None, 0.0),
+    ("another annotation", {"a": "b"}, 0.0),
+    ("null", {TRIGGER: None}, 0.0),
+    ("empty", {TRIGGER: ""}, 0.0),
+    ("RFC 3339", {TRIGGER: "2026-01-01T00:00:00Z"}, 1767225600.0),
+    ("fractions", {TRIGGER: "2026-01-01T00:00:00.25Z"}, 1767225600.25),
+    ("nanoseconds, as Go writes them", {TRIGGER: "2026-01-01T00:00:00.500000001Z"}, 1767225600.5),
+    ("another offset", {TRIGGER: "2026-01-01T02:00:00+02:00"}, 1767225600.0),
+    ("nonsense", {TRIGGER: "yesterday"}, 0.0),
+    ("no such day", {TRIGGER: "2026-02-30T00:00:00Z"}, 0.0),
+]
+
+
+@pytest.mark.parametrize(("annotations", "wanted"), [row[1:] for row in TRIGGERED], ids=[row[0] for row in TRIGGERED])
+def test_triggered(annotations: Json | None, wanted: float) -> None:
+    """When the change began that a slice shows, as Unix time; nonsense costs only the measurement."""
+    assert slice_of({"metadata": META | {"annotations": annotations}}).triggered == wanted
+
+
 def test_null_endpoints() -> None:
     """A slice without endpoints is one with none."""
     assert slice_of({"endpoints": None}).endpoints == slice_of({}).endpoints == ()
@@ -103,6 +150,8 @@ REFUSED: list[tuple[str, Json, str]] = [
     ("hostname", {"endpoints": [{"hostname": 1}]}, "$.endpoints[0].hostname"),
     ("target", {"endpoints": [{"targetRef": {"uid": 1}}]}, "$.endpoints[0].targetRef.uid"),
     ("port", {"ports": [{"port": "80"}]}, "$.ports[0].port"),
+    ("zone", {"endpoints": [{"zone": 1}]}, "$.endpoints[0].zone"),
+    ("annotation", {"metadata": META | {"annotations": {TRIGGER: 1}}}, "$.metadata.annotations"),
     ("label", {"metadata": META | {"labels": {"kubernetes.io/service-name": 1}}}, "$.metadata.labels"),
 ]
 

@@ -40,6 +40,10 @@ FIELDS: list[tuple[str, Json, str, Any]] = [
     ("duplicates", {"clusterIPs": ["fd00::1", "fd00:0::1"]}, "cluster_ips", (packed("fd00::1"),)),
     ("nonsense drops out", {"clusterIPs": ["", "x", "10.0.0.1"]}, "cluster_ips", (packed("10.0.0.1"),)),
     ("pending", {"clusterIP": ""}, "cluster_ips", ()),
+    ("external IPs", {"externalIPs": ["192.0.2.1", "x", "192.0.2.1"]}, "external_ips", (packed("192.0.2.1"),)),
+    ("external IPs are no cluster IPs", {"externalIPs": ["192.0.2.1"]}, "cluster_ips", ()),
+    ("null external IPs", {"externalIPs": None}, "external_ips", ()),
+    ("not imported", {}, "imported", False),
     ("selector", {"selector": {"a": "b"}}, "selector", {"a": "b"}),
     ("no selector", {}, "selector", {}),
     ("null selector", {"selector": None}, "selector", {}),
@@ -92,6 +96,33 @@ def test_metadata() -> None:
     value = decoded(Kind.SERVICE, {"metadata": {"name": "db", "namespace": "ns1"}})
     assert isinstance(value, Service)
     assert (value.key, value.uid, value.headless) == (("ns1", "db"), "", False)
+
+
+INGRESS: list[tuple[str, Json, tuple[bytes | str, ...]]] = [
+    ("no status", {}, ()),
+    ("null status", {"status": None}, ()),
+    ("no balancer", {"status": {}}, ()),
+    ("null ingress", {"status": {"loadBalancer": {"ingress": None}}}, ()),
+    (
+        "addresses and host names, in order",
+        {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.test"}, {"ip": "fd00::1"}]}}},
+        (packed("192.0.2.1"), "lb.test", packed("fd00::1")),
+    ),
+    (
+        "the address wins, nonsense does not",
+        {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1", "hostname": "a"}, {"ip": "x", "hostname": "b"}]}}},
+        (packed("192.0.2.1"), "b"),
+    ),
+    ("neither", {"status": {"loadBalancer": {"ingress": [{}]}}}, ()),
+]
+
+
+@pytest.mark.parametrize(("value", "wanted"), [row[1:] for row in INGRESS], ids=[row[0] for row in INGRESS])
+def test_ingress(value: Json, wanted: tuple[bytes | str, ...]) -> None:
+    """What a load balancer is reached by, for `k8s_external`."""
+    result = decoded(Kind.SERVICE, {"metadata": {"name": "db", "namespace": "ns1"}} | value)
+    assert isinstance(result, Service)
+    assert result.ingress == wanted
 
 
 REFUSED: list[tuple[str, Json, str]] = [

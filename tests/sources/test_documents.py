@@ -69,7 +69,8 @@ GOOD = [
     Case(
         "a List in YAML",
         "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata:\n    name: ns1\n"
-        "- apiVersion: v1\n  kind: Secret\n- apiVersion: v1\n  kind: Service\n  metadata: {namespace: ns1}\nkind: List\n",
+        "- apiVersion: v1\n  kind: Secret\n- apiVersion: v1\n  kind: Service\n  metadata: {namespace: ns1}\n"
+        "kind: List\n",
         ("3 Namespace ns1", "7 ignored", "9 refused Service ns1/"),
     ),
     Case("an empty List", "apiVersion: v1\nkind: List\nitems: []\n", ()),
