@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dnsserver.answer import MAX_CHAIN, answer
+from dnsserver.answer import MAX_CHAIN, answer, leads_outside
 from dnsserver.message import Query, Reply
 from dnsserver.names import Name, from_text, spelled_from_text, to_text
 from dnsserver.objects import Object
@@ -207,6 +207,47 @@ def test_longest_chain() -> None:
     assert texts(reply.answer)[-1] == "end.ns1.svc A 10.0.0.9"
     assert all(one.rrtype == CNAME for one in ask(chain(50, end), "c0.ns1.svc").answer)
     assert len(ask(chain(50, end), "c0.ns1.svc").answer) <= MAX_CHAIN + 1
+
+
+@pytest.mark.parametrize("length", [MAX_CHAIN + 1, 50])
+def test_longer_chain(length: int) -> None:
+    """One alias more, and there is no record at the name: NODATA without any of them."""
+    store = chain(length, service("end", cluster_ip="10.0.0.9"))
+    reply = ask(store, "c0.ns1.svc")
+    assert (reply.rcode, reply.answer, reply.authority) == (Rcode.NOERROR, (), (store.zones[0].soa,))
+    assert texts(ask(store, "c0.ns1.svc", CNAME).answer) == ["c0.ns1.svc CNAME c1.ns1.svc"]
+    assert len(ask(store, f"c{length - MAX_CHAIN}.ns1.svc").answer) == MAX_CHAIN + 1
+
+
+OUTSIDE: list[tuple[str, str, RRType, str | None]] = [  # question, the name outside that its answer ends in
+    ("host", "vm1.db.ns1.svc", A, None),
+    ("nothing", "vm3.db.ns1.svc", A, None),
+    ("alias inside", "in.ns1.svc", A, None),
+    ("alias outside", "out.ns1.svc", A, "www.example.org."),
+    ("any type but its own", "out.ns1.svc", TXT, "www.example.org."),
+    ("the alias itself", "out.ns1.svc", CNAME, None),
+    ("another zone's name that ends alike", "away.ns1.svc", SRV, "twice.ns1.svc.mycluster.local."),
+]
+
+
+@pytest.mark.parametrize(("text", "qtype", "name"), [row[1:] for row in OUTSIDE], ids=[row[0] for row in OUTSIDE])
+def test_leads_outside(text: str, qtype: RRType, name: str | None) -> None:
+    """An answer that ends in an alias leads out of the zone, by a name without case."""
+    query = Query(1, absolute(text), absolute(text), qtype)
+    assert leads_outside(ask(STORE, text, qtype), query) == (None if name is None else from_text(name))
+
+
+def test_addresses_of_targets_are_told_once() -> None:
+    """Several ports of one target bring its addresses once; a target outside of the zone brings none."""
+    ports = [port_json(80, "http"), port_json(443, "https")]
+    store = store_of(
+        [service("web", cluster_ip="10.0.0.1", ports=ports)], StoreConfig(zones=(ZONE, from_text("b.test")))
+    )
+    reply = ask(store, "web.ns1.svc", SRV)
+    assert (len(reply.answer[0].rdatas), texts(reply.additional)) == (2, ["web.ns1.svc A 10.0.0.1"])
+    reverse = StoreConfig(zones=(ZONE,), reverse_zones=(IN_ADDR,), addresses=(packed("10.244.0.7"),))
+    servers = ask(store_of([service(), vmi()], reverse), "in-addr.arpa.", NS)
+    assert (texts(servers.answer), servers.additional) == (["in-addr.arpa NS vm1.db.ns1.svc"], ())
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c"]])

@@ -31,7 +31,7 @@ class SystemClock:
 
     def chance(self) -> float:
         """Return `random.random()`."""
-        return random.random()  # noqa: S311 - spreads requests over time, guards nothing
+        return random.random()  # noqa: S311 -- spreads requests over time, guards nothing
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

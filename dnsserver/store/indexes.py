@@ -99,9 +99,8 @@ class PodIndex:
         for uid in before - after:
             if previous and self._owners.get(uid) == previous.key:
                 del self._owners[uid]
-        for uid in after:
-            if vmi:
-                self._owners[uid] = vmi.key
+        if vmi:
+            self._owners.update(dict.fromkeys(after, vmi.key))
         return before ^ after
 
     def set_slice(self, previous: EndpointSlice | None, current: EndpointSlice | None) -> set[str]:

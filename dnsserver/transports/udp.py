@@ -111,7 +111,7 @@ class UdpListener(asyncio.DatagramProtocol):
         else:
             self._stats.responses += 1
 
-    def error_received(self, exc: Exception) -> None:  # noqa: ARG002 - the signature is asyncio's
+    def error_received(self, exc: Exception) -> None:  # noqa: ARG002 -- the signature is asyncio's
         self._stats.send_errors += 1
 
     def pause_writing(self) -> None:

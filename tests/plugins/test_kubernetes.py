@@ -17,7 +17,7 @@ from dnsserver.names import ROOT, from_text, to_text
 from dnsserver.objects import Kind
 from dnsserver.plugins import kubernetes as module
 from dnsserver.plugins.kubernetes import Config, Kubernetes, parse
-from dnsserver.plugins.plugin import Context, PluginError, Request
+from dnsserver.plugins.plugin import Context, Plugin, PluginError, Request
 from dnsserver.records import Rcode
 from dnsserver.sources.api import SourceError
 from dnsserver.sources.requests import RequestLimits
@@ -221,6 +221,8 @@ BAD = [  # option, what the error says behind file, line and plugin
     ("ttl ²", "ttl must be in range [0, 3600]: ²"),
     ("namespaces", "Wrong argument count or unexpected line ending after 'namespaces'"),
     ("labels", "Wrong argument count or unexpected line ending after 'labels'"),
+    ("labels a=b c", "labels: not a label selector at 'c', expecting such as app=web,!old"),
+    ("namespace_labels in (", "namespace_labels: not a label selector at '(', expecting such as app=web,!old"),
     ("namespace_labels", "Wrong argument count or unexpected line ending after 'namespace_labels'"),
     ("endpoint_pod_names yes", "Wrong argument count or unexpected line ending after 'yes'"),
     ("pods", "Wrong argument count or unexpected line ending after 'pods'"),
@@ -449,6 +451,20 @@ async def test_longest_zone_of_the_plugin() -> None:
     plugin.cluster = Cluster(Store(plugin.config.store(())), [])
     reply = await plugin.handle(request("x.inner.cluster.local"), Chain())
     assert reply.origin == inner
+
+
+async def test_serial() -> None:
+    """What `k8s_external` makes of the same objects has a serial of its own, 0 while nothing has been read."""
+    assert plugin_with(None).serial == plugin_with(Cluster(Store(plugin_with(None).config.store(())), [])).serial == 0
+    assert plugin_with(await synced_cluster()).serial > 0
+
+
+def test_same_as() -> None:
+    """A reload keeps what is known of a cluster that is configured as before, and only then."""
+    plugin = Kubernetes(option("ttl 7"))
+    assert plugin.same_as(Kubernetes(option("ttl 7")))
+    assert not plugin.same_as(Kubernetes(option("ttl 8")))
+    assert not plugin.same_as(Plugin())
 
 
 # Running

@@ -90,7 +90,7 @@ class Admin:
 
     async def create(self, path: str, value: dict[str, Any]) -> None:
         """Create an object, as soon as its resource is served."""
-        while (status := await self.call("POST", path, value)) in (404, 503):  # noqa: ASYNC110 - a CRD takes a moment, and nothing tells when
+        while (status := await self.call("POST", path, value)) in (404, 503):  # noqa: ASYNC110 -- a CRD takes a moment, and nothing tells when
             await asyncio.sleep(0.1)
         assert status == 201
 
@@ -163,7 +163,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 async def administration(cluster: Cluster) -> AsyncIterator[Admin]:
     """Open a session as soon as the API server is ready."""
     async with asyncio.timeout(START):
-        while not (cluster.folder / "apiserver.crt").exists():  # noqa: ASYNC110 - another process writes it
+        while not (cluster.folder / "apiserver.crt").exists():  # noqa: ASYNC110 -- another process writes it
             await asyncio.sleep(0.1)
     context = ssl.create_default_context(cafile=cluster.folder / "apiserver.crt")
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -171,7 +171,7 @@ async def administration(cluster: Cluster) -> AsyncIterator[Admin]:
     async with aiohttp.ClientSession(cluster.url, headers=headers, connector=connector) as session:
         admin = Admin(session)
         async with asyncio.timeout(START):
-            while not await _is_ready(admin):  # noqa: ASYNC110 - another process's state
+            while not await _is_ready(admin):  # noqa: ASYNC110 -- another process's state
                 await asyncio.sleep(0.1)
         yield admin
 

@@ -32,7 +32,7 @@ def echo(message: bytes, client: Client) -> bytes | None:
 async def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Return when the condition holds; fail when it does not in time."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - counters are plain integers, there is no event to wait for
+        while not condition():  # noqa: ASYNC110 -- counters are plain integers, there is no event to wait for
             await asyncio.sleep(0.005)
 
 

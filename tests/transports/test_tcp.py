@@ -454,7 +454,7 @@ async def test_resets_while_answers_are_due() -> None:
             async with tcp_client(address, receive_buffer=4096) as client:
                 client.send(*(query(ident) for ident in range(1, 1 + count)))
                 before = stats.messages
-                await eventually(lambda: stats.messages > before)  # noqa: B023 - awaited before the next turn
+                await eventually(lambda: stats.messages > before)  # noqa: B023 -- awaited before the next turn
                 client.writer.get_extra_info("socket").setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                 )
