@@ -121,7 +121,7 @@ def endpoint_slice(view: EndpointSliceView) -> EndpointSlice:
 def _unix_time(text: str | None) -> float:
     """Return an RFC 3339 time as Unix time; 0 for one that is absent or nonsense, which costs only a measurement."""
     try:
-        return datetime.fromisoformat(text).timestamp() if text else 0.0
+        return max(0.0, datetime.fromisoformat(text).timestamp()) if text else 0.0  # Go's zero time is the year 1
     except (ValueError, OverflowError, OSError):
         return 0.0
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from ipaddress import ip_address
 
 from asyncio_extras import call_in_executor
 
@@ -16,6 +15,7 @@ from dnsserver.derive.endpoint import Endpoint
 from dnsserver.message import Query, Reply
 from dnsserver.names import InvalidNameError, Name, from_labels, is_at_or_below
 from dnsserver.objects import Kind, Service
+from dnsserver.objects.views import packed
 from dnsserver.plugins.kubernetes_options import Config, parse_config
 from dnsserver.plugins.plugin import Context, Directives, Handler, Plugin, PluginError, Request, Runtime
 from dnsserver.records import Rcode, RRClass, RRType
@@ -100,7 +100,8 @@ class Kubernetes(Plugin):
             found = await self._runtime.ask(request, further)
         except PluginError:
             return reply
-        return Reply(answer=reply.answer + found.answer, origin=reply.origin, truncated=found.truncated)
+        further_answer = tuple(one for one in found.answer if one not in reply.answer)  # aliases may lead in circles
+        return Reply(answer=reply.answer + further_answer, origin=reply.origin, truncated=found.truncated)
 
     def ready(self) -> bool:
         """Say whether the cluster has been read once."""
@@ -130,7 +131,8 @@ class Kubernetes(Plugin):
         """Return the search path of the pod that has an address; none where no pod has it (`autopath`)."""
         if self.cluster is None:
             return ()
-        namespace = self.cluster.store.pod_namespace(ip_address(client_address).packed)
+        address = packed(client_address)  # an IPv4 client of a socket for both families has an IPv6 address
+        namespace = None if address is None else self.cluster.store.pod_namespace(address)
         if namespace is None:
             return ()
         zone = self.config.zones[0]

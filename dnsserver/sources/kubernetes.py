@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from asyncio_extras import call_in_executor, open_async
+from yarl import URL
 
 from dnsserver.sources.api import SourceError, UnreachableError
 from dnsserver.sources.backoff import Clock, SystemClock
@@ -110,7 +111,7 @@ class ApiConnection:
         self._token_read = self._loaded = clock.now()
         self._lock = asyncio.Lock()
         self._limiter = Limiter(config.limits, clock)
-        self.stats = RequestStats()
+        self.stats = RequestStats(host=URL(credentials.client.configuration.host).authority)
 
     @asynccontextmanager
     async def request(
@@ -146,7 +147,6 @@ class ApiConnection:
                 raise
             self.stats.latency.observe(self._clock.now() - started)
             self.stats.answers[str(response.status)] += 1
-            self.stats.host = response.url.authority
             return session, response
 
     async def _send(

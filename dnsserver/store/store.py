@@ -170,7 +170,10 @@ class Store:
         table = self._table(kind)
         previous = table.get(value.key)
         if isinstance(value, Pod) and value.deleting:
-            return  # not added, and one that is known stays as it was until it is gone (CoreDNS object/pod.go)
+            # not added, and one that is known stays as it was until it is gone (CoreDNS object/pod.go)
+            if previous is not None and previous.uid != value.uid:
+                self._delete(kind, value.key, "")  # it is gone: this is another of its name
+            return
         if previous is not value and previous != value:
             table.put(value)
             self._changed(kind, previous, value, now)
