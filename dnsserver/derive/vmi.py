@@ -177,7 +177,10 @@ def _family_addresses(
     reported = tuple(one for one in (primary.addresses if primary else ()) if len(one) == size)
     if primary is not None and primary.masquerade:
         of_pod = tuple(sorted(one for one in pods.current if len(one) == size))
-        mine = tuple(one for one in reported if one in pods.current or one not in pods.other)
+        mine = tuple(one for one in reported if one in pods.current)
+        # an IPv6 address that the pod lacks is the guest's own; at the hand-over the status may still be the source's
+        if not mine and not (of_pod and (size == 16 or vmi.handing_over)):
+            mine = tuple(one for one in reported if one not in pods.other)
         if not mine and of_pod:
             return of_pod, "taken from the EndpointSlice of its pod"
         if pods.served and not of_pod:

@@ -297,6 +297,15 @@ REPAIRS: list[tuple[str, list[str], tuple[list[str], list[str]], list[str], tupl
         ("IPv6: left out: its pod has no address of this family",),
     ),
     ("an address that no pod has is the status's word", ["10.99.0.1"], (["10.244.0.7"], []), ["10.99.0.1"], ()),
+    ("the pod's is among several", ["10.99.0.1", "10.244.0.7"], (["10.244.0.7"], []), ["10.244.0.7"], ()),
+    (
+        "IPv6 of the guest's own where the pod has another",
+        ["10.244.0.7", "2001:db8::7"],
+        (DUAL, []),
+        DUAL,
+        ("IPv6: taken from the EndpointSlice of its pod",),
+    ),
+    ("IPv6 of the guest's own beside the pod's", [*DUAL, "2001:db8::7"], (DUAL, []), DUAL, ()),
     (
         "several of the pod's, in order",
         [],
@@ -322,6 +331,16 @@ def test_masquerade_repair(
     assert isinstance(outcome, Published)
     assert address_texts(outcome.endpoints[0].addresses) == tuple(wanted)
     assert outcome.notes == notes
+
+
+def test_hand_over_after_the_source_has_ended() -> None:
+    """While the status may be the source's still, an address that the target's pod lacks is not published."""
+    ended = {"targetNode": "node1", "endTimestamp": "2026-01-01T00:00:00Z"}
+    target = frozenset([packed("10.244.1.9")])
+    for migration, wanted in ((ended, "10.244.1.9"), (ended | {"completed": True}, "10.244.0.7")):
+        outcome = outcome_of(vmi(migration=migration), service(), pods=PodAddresses(target, served=target))
+        assert isinstance(outcome, Published)
+        assert address_texts(outcome.endpoints[0].addresses) == (wanted,)
 
 
 @pytest.mark.parametrize("binding", ["bridge", "passt"])
