@@ -6,7 +6,6 @@ import logging
 import os
 import platform
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from dnsserver import __version__
 from dnsserver.admin.http import AdminError, AdminServers
+from dnsserver.admin.lines import stdout
 from dnsserver.admin.metrics import DROPPED, Metrics
 from dnsserver.admin.own_metrics import transport_families
 from dnsserver.corefile import Corefile, CorefileError
@@ -336,9 +336,9 @@ class App:
                 await self._finish(generation)
 
     def _print_banner(self) -> None:
-        """Print what is served, as CoreDNS does."""
-        sys.stdout.write("\n".join((*self._current.setup.banner, *version_lines())) + "\n")
-        sys.stdout.flush()
+        """Print what is served, as CoreDNS does, by what writes the log too: output that fails ends nothing."""
+        for line in (*self._current.setup.banner, *version_lines()):
+            stdout.write(line)
 
 
 def _log_failure(done: "asyncio.Future[None]") -> None:

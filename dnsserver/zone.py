@@ -117,8 +117,10 @@ class ZoneEditor:
         """Return the zone as it is now; the same one where nothing has changed.
 
         The serial becomes `serial`, or one more than the last where that is greater: no two contents share a serial.
+        With the first that is not 0 the zone has been loaded, also one that nothing was set in (a reverse zone of a
+        cluster without such addresses): from then on it can be transferred.
         """
-        if self._changed:
+        if self._changed or (serial and not self._serial):
             self._serial = max(serial, self._serial + 1) if serial else 0
             nodes, below = self._nodes.finish(), self._below.finish()
             soa = soa_rrset(self._origin, self._serial, self._ttl)

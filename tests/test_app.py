@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from dnsserver.admin.lines import stdout
 from dnsserver.app import App, StartError, host_addresses, version_lines
 from dnsserver.listening import Listener
 from dnsserver.message import Reply
@@ -236,8 +237,6 @@ async def test_plugin_error_at_start() -> None:
     assert notes == ["first starts", "first runs", "bad starts", "first ends"]
 
 
-@pytest.mark.filterwarnings("ignore:coroutine '_TcpListener:RuntimeWarning")  # it ends before it has had a turn
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the same, as pytest reports it
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
 async def test_dns_listener_in_use(kind: socket.SocketKind) -> None:
     """The error names the address, the port and the reason; plugins that had started are stopped."""
@@ -269,13 +268,14 @@ async def test_address_of_another_machine() -> None:
     assert str(caught.value) == "cannot listen on 192.0.2.1 port 0: Cannot assign requested address"
 
 
-async def test_banner(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_banner(capfd: pytest.CaptureFixture[str]) -> None:
     """CoreDNS's lines, once everything listens; none where quiet was asked for."""
     for quiet in (False, True):
         app = App(setup_with(Probe([])), quiet=quiet)
         async with running(app):
             await bound(app)
-        lines = capsys.readouterr().out.splitlines()
+        stdout.drain()
+        lines = capfd.readouterr().out.splitlines()
         assert lines == ([] if quiet else [".:0", *version_lines()])
     assert re.fullmatch(r"dnsserver-\d+\.\d+\.\d+\S*", version_lines()[0])
 

@@ -295,6 +295,25 @@ async def test_manifests(tmp_path: Path) -> None:
     assert not [line for line in server.lines if "ERROR" in line or "Traceback" in line]
 
 
+async def test_output_that_fails(tmp_path: Path) -> None:
+    """On a full disk the banner and the log are lost; the server is not."""
+    write_corefile(tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await asyncio.create_subprocess_exec(*COMMAND, "-p", "0", cwd=tmp_path, stdout=full, env=environment)
+    os.close(full)
+    try:
+        server = Process(process)
+        await until_serving(server)
+        assert await server.answer() == ANSWER
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
 async def test_corefile_elsewhere(tmp_path: Path) -> None:
     """`-conf` with its relative paths starting at the Corefile; `-quiet` prints no banner, and `-pidfile` is held."""
     (tmp_path / "etc").mkdir()

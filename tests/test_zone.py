@@ -30,7 +30,7 @@ def exists(zone: Zone, *texts: str) -> list[bool]:
 
 def test_new_zone() -> None:
     """A new zone has its SOA, serial 0, and nothing else."""
-    zone = ZoneEditor(ORIGIN, 5).publish(1)
+    zone = ZoneEditor(ORIGIN, 5).publish(0)
     assert (zone.serial, zone.rrsets(ORIGIN)) == (0, (zone.soa,))
     assert list(zone.all_rrsets()) == [zone.soa]
     assert exists(zone, "a", "svc") == [False, False]
@@ -105,6 +105,15 @@ def test_no_change_no_version() -> None:
     editor.set(name("x"), None)
     editor.set(name("b"), None)  # exists, by what is below it
     assert editor.publish(300) is zone
+
+
+def test_empty_zone_is_loaded() -> None:
+    """A zone that nothing is ever set in gets its serial with the first sync, once."""
+    editor = ZoneEditor(ORIGIN, 5)
+    assert editor.publish(0).serial == 0
+    zone = editor.publish(100)
+    assert (zone.serial, zone.soa.rdatas) == (100, soa_rrset(ORIGIN, 100, 5).rdatas)
+    assert editor.publish(200) is zone
 
 
 ORIGINS = (from_text("local"), ORIGIN, from_text("in-addr.arpa"))

@@ -67,10 +67,11 @@ class _Statement:
             at = self.positions[argument]
         return CorefileError(message, at.file, at.line, plugin=self.plugin)
 
-    def argument_error(self) -> CorefileError:
-        """Return CoreDNS's error for too few or too many arguments; it names the last word of the line."""
+    def argument_error(self, usage: str) -> CorefileError:
+        """Return CoreDNS's error for too few or too many arguments: the last word of the line, and the right line."""
         last = self.args[-1] if self.args else self.name
-        return self.error(f"Wrong argument count or unexpected line ending after '{last}'", max(len(self.args) - 1, 0))
+        message = f"Wrong argument count or unexpected line ending after '{last}', expecting {usage}"
+        return self.error(message, max(len(self.args) - 1, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,9 @@ class Property(_Statement):
     def plugin(self) -> str:
         return self.directive
 
-    def unknown(self) -> CorefileError:
-        """Return CoreDNS's error for a property that the plugin does not have."""
-        return self.error(f"unknown property '{self.name}'")
+    def unknown(self, expected: str) -> CorefileError:
+        """Return CoreDNS's error for a property that the plugin does not have, and what it has."""
+        return self.error(f"unknown property '{self.name}', expecting {expected}")
 
 
 @dataclass(frozen=True, slots=True)

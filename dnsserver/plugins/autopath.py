@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from dnsserver.corefile import Directive, plugin_zones
+from dnsserver.corefile.files import reason
 from dnsserver.message import Query, Reply
 from dnsserver.names import MAX_NAME, ROOT, InvalidNameError, Name, fold, from_text, is_at_or_below, to_text
 from dnsserver.plugins.options import once, properties
@@ -173,7 +174,7 @@ def parse(directives: Sequence[Directive], context: Context) -> tuple[Plugin, ..
     try:
         search = parse_search(path.read_text(encoding="utf-8"))
     except (OSError, InvalidNameError, UnicodeDecodeError) as error:
-        raise directive.error(f'failed to parse "{path}": {error}', last) from error
+        raise directive.error(f'failed to parse "{path}": {reason(error)}', last) from error
     if not search:
         context.warn(f"plugin/autopath: {path} has no search path: there is nothing to walk")
     return (Autopath(zones, search=search),)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from dnsserver.corefile import CorefileError, Directive, Property, plugin_zones
+from dnsserver.corefile.files import reason
 from dnsserver.message import Query, Reply
 from dnsserver.names import Name, fold, from_text, is_at_or_below, to_text
 from dnsserver.plugins.options import arguments, duration, properties
@@ -193,7 +194,7 @@ def _served(directive: Directive, zone: Name, context: Context) -> Served:
     except MasterFileError as error:
         raise CorefileError(error.message, error.file, error.line, plugin=directive.name) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise directive.error(f"cannot read zone file '{path}': {error}", 0) from error
+        raise directive.error(f"cannot read zone file '{path}': {reason(error)}", 0) from error
     return Served(file, config)
 
 

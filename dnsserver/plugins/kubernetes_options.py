@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
+from urllib.parse import urlsplit
 
 from dnsserver.corefile import Directive, Property, plugin_zones
 from dnsserver.derive.observation import Timing
@@ -31,6 +32,30 @@ _API_ONLY = frozenset(  # options that are about an API server, and mean nothing
         "apiserver_max_inflight",
     }
 )
+_USAGE = {  # each option as it should be written
+    "endpoint": "endpoint URL",
+    "tls": "tls CERT KEY CACERT",
+    "kubeconfig": "kubeconfig FILE [CONTEXT]",
+    "apiserver_qps": "apiserver_qps NUMBER",
+    "apiserver_burst": "apiserver_burst NUMBER",
+    "apiserver_max_inflight": "apiserver_max_inflight NUMBER",
+    "namespaces": "namespaces NAMESPACE...",
+    "labels": "labels EXPRESSION",
+    "namespace_labels": "namespace_labels EXPRESSION",
+    "pods": f"pods {'|'.join(get_args(Pods))}",
+    "endpoint_pod_names": "endpoint_pod_names",
+    "ttl": "ttl SECONDS",
+    "noendpoints": "noendpoints",
+    "ignore": "ignore empty_service",
+    "multicluster": "multicluster ZONES...",
+    "zonal": "zonal",
+    "fallthrough": "fallthrough [ZONES...]",
+    "startup_timeout": "startup_timeout DURATION",
+    "kubevirt": f"kubevirt {'|'.join(get_args(Kubevirt))}",
+    "manifests": "manifests PATH...",
+    "migration_grace": "migration_grace DURATION",
+    "address_hold": "address_hold DURATION",
+}
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _REVERSE = (from_text("in-addr.arpa"), from_text("ip6.arpa"))
 
@@ -112,7 +137,7 @@ def parse_config(directives: Sequence[Directive], context: Context) -> Config:
     for option in directive.properties:
         known = _OPTIONS.get(option.name)
         if known is None:
-            raise option.unknown()
+            raise option.unknown(" or ".join(_USAGE))
         config = known(config, option, context)
     if config.manifests and (foreign := next((one for one in directive.properties if one.name in _API_ONLY), None)):
         raise foreign.error(f"'{foreign.name}' is for objects from an API server, and cannot go with 'manifests'")
@@ -150,16 +175,25 @@ def _arguments(option: Property, least: int, most: int | None = None) -> tuple[s
     if option.properties:
         raise option.error(f"'{option.name}' takes no block")
     if len(option.args) < least or (most is not None and len(option.args) > most):
-        raise option.argument_error()
+        raise option.argument_error(_USAGE[option.name])
     return option.args
 
 
 def _endpoint(config: Config, option: Property, context: Context) -> Config:
     del context
     (url,) = _arguments(option, 1, 1)
-    if not url.startswith(("http://", "https://")):
+    if not _is_url(url):
         raise option.error(f"endpoint is a URL such as https://10.96.0.1:443, not '{url}'", 0)
     return replace(config, api=replace(config.api, endpoint=url.rstrip("/")))
+
+
+def _is_url(text: str) -> bool:
+    """Say whether a text is an http or https URL with a host, and a port that there can be."""
+    try:
+        parts = urlsplit(text)
+        return text.startswith(("http://", "https://")) and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number or too great, brackets that do not match
+        return False
 
 
 def _tls(config: Config, option: Property, context: Context) -> Config:

@@ -16,6 +16,7 @@ from dnsserver.names import ROOT, InvalidNameError, Name, from_text, is_at_or_be
 from dnsserver.plugins.options import arguments, properties
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request
 from dnsserver.records import Opcode, Rcode, RRType
+from dnsserver.responder import finish, reply_limit
 
 COMMON = (
     '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
@@ -27,11 +28,12 @@ EMPTY = "-"  # what a placeholder without a value prints
 _SHORTCUTS = {"{common}": COMMON, "{combined}": COMBINED}
 _CLASSES = ("all", "success", "denial", "error")
 _TCP_SIZE = 65535  # octets: what a reply may have over TCP
+_TC = 0x02  # in the third octet of the header (RFC 1035, section 4.1.1)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one line can say; without a reply the server itself sends `rcode`."""
+    """What one line can say; without a reply the server itself sends `rcode`, or nothing (`acl`, action drop)."""
 
     request: Request
     reply: Reply | None
@@ -70,7 +72,7 @@ class Log(Plugin):
         except PluginError:
             self._log(rule, request, None, Rcode.SERVFAIL)
             raise
-        self._log(rule, request, reply, reply.rcode)
+        self._log(rule, request, None if reply.silent else reply, reply.rcode)
         return reply
 
     def _log(self, rule: Rule, request: Request, reply: Reply | None, rcode: int) -> None:
@@ -152,13 +154,23 @@ def _flags(entry: Entry) -> str:
     flags = {
         "qr": True,
         "aa": reply.authoritative,
-        "tc": reply.truncated,
+        "tc": _truncated(entry.request, reply),
         "rd": query.recursion_desired and copied,
         "ra": reply.recursion_available,
         "ad": reply.authenticated,
         "cd": query.checking_disabled and copied,
     }
     return ",".join(flag for flag, is_set in flags.items() if is_set)
+
+
+def _truncated(request: Request, reply: Reply) -> bool:
+    """Say whether the client gets less than the reply; encoded for that is only what may not fit."""
+    query, transport = request.query, request.client.transport
+    if reply.truncated or reply.stream is not None:
+        return reply.truncated
+    if uncompressed_size(query, reply) <= min(reply_limit(query, transport), reply.max_udp_size or _TCP_SIZE):
+        return False
+    return bool(finish(query, reply, transport)[2] & _TC)
 
 
 def _size(entry: Entry) -> int:

@@ -37,10 +37,7 @@ def arguments(statement: Directive | Property, usage: str, minimum: int, maximum
     """
     count = len(statement.args)
     if count < minimum or (maximum is not None and count > maximum):
-        last = statement.args[-1] if statement.args else statement.name
-        raise statement.error(
-            f"Wrong argument count or unexpected line ending after '{last}', expecting {usage}", max(count - 1, 0)
-        )
+        raise statement.argument_error(usage)
     return statement.args
 
 
@@ -48,8 +45,7 @@ def properties(directive: Directive, *names: str) -> Iterator[Property]:
     """Yield the properties of a directive's block; raises `CorefileError` at one that is not among `names`."""
     for prop in directive.properties:
         if prop.name not in names:
-            expected = f"expecting {' or '.join(names)}" if names else "expecting no block"
-            raise prop.error(f"unknown property '{prop.name}', {expected}")
+            raise prop.unknown(" or ".join(names) or "no block")
         if prop.properties:
             raise prop.error(f"'{prop.name}' has no block of its own")
         yield prop

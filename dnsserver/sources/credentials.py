@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import yaml
@@ -70,9 +71,20 @@ def load_credentials(config: ApiConfig) -> Credentials:
         configuration, token_file = _from_endpoint(config)
     else:
         configuration, token_file = _from_cluster(config)
+    if not _is_url(configuration.host):
+        raise SourceError(f"{config}: '{configuration.host}' is not the URL of an API server")
     if token_file is not None:
         set_token(configuration, read_token(token_file))
     return Credentials(_client(configuration), token_file)
+
+
+def _is_url(text: str) -> bool:
+    """Say whether a server can be reached by this text."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def set_token(configuration: Configuration, token: str) -> None:

@@ -80,7 +80,7 @@ async def serve_tcp(
     try:
         sock.listen(BACKLOG)
         address = bound_address(sock)
-        tasks = [spawn(listener.watch(endless)) for endless in (listener.accept(), listener.sweep())]
+        tasks = [spawn(listener.watch(endless)) for endless in (listener.accept, listener.sweep)]
     except BaseException:
         sock.close()
         raise
@@ -134,10 +134,10 @@ class _TcpListener:
             else:
                 await self._admit(sock, without_scope(address[0]), address[1])
 
-    async def watch(self, endless: Coroutine[Any, Any, None]) -> None:
-        """Run what never ends by itself; if it fails, the listener is lost."""
+    async def watch(self, endless: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run what never ends by itself; if it fails, the listener is lost. May be cancelled before it begins."""
         try:
-            await endless
+            await endless()
         except Exception as error:  # whatever it is, nobody is served any more
             self.reason = error
             if self._on_lost is not None:

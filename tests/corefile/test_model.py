@@ -71,17 +71,22 @@ def test_statement_errors() -> None:
     assert str(hosts.error("expecting x", 3)) == f"{prefix}:3 - {suffix}"  # there is no such argument
     assert str(ttl.error("expecting x")) == f"{prefix}:5 - {suffix}"
     assert str(inner.error("expecting x")) == f"{prefix}:7 - {suffix}"
-    assert str(inner.unknown()) == f"{prefix}:7 - Error during parsing: unknown property 'inner'"
+    suffix = "Error during parsing: unknown property 'inner', expecting ttl or x"
+    assert str(inner.unknown("ttl or x")) == f"{prefix}:7 - {suffix}"
 
 
 def test_argument_error() -> None:
-    """Too few or too many arguments: CoreDNS's words, with the last word of the line."""
+    """Too few or too many arguments: CoreDNS's words, with the last word of the line, and what was expected."""
     hosts = next(parsed_block().find("hosts"))
     log = next(parsed_block().find("log"))
+    usage = "x [Y]"
     message = "Error during parsing: Wrong argument count or unexpected line ending after"
-    assert str(hosts.argument_error()) == f"plugin/hosts: Corefile:4 - {message} 'c'"
-    assert str(log.argument_error()) == f"plugin/log: Corefile:2 - {message} 'log'"
-    assert str(hosts.properties[0].argument_error()) == f"plugin/hosts: Corefile:5 - {message} '60'"
+    assert str(hosts.argument_error(usage)) == f"plugin/hosts: Corefile:4 - {message} 'c', expecting {usage}"
+    assert str(log.argument_error(usage)) == f"plugin/log: Corefile:2 - {message} 'log', expecting {usage}"
+    assert (
+        str(hosts.properties[0].argument_error(usage))
+        == f"plugin/hosts: Corefile:5 - {message} '60', expecting {usage}"
+    )
 
 
 def test_values_made_by_hand() -> None:

@@ -230,7 +230,7 @@ REFUSALS = [
         "autopath @kubernetes\nautopath @kubernetes",
         "Corefile:3 - Error during parsing: this plugin can only be used once",
     ),
-    ("autopath nowhere.conf", 'failed to parse "nowhere.conf": [Errno 2] No such file or directory'),
+    ("autopath nowhere.conf", 'failed to parse "nowhere.conf": No such file or directory'),
 ]
 
 

@@ -194,62 +194,77 @@ def not_a(name: str, what: str, text: str) -> tuple[str, str]:
     return f"{name} {text}", f"{name} is a positive {what}, not '{text}'"
 
 
+def wrong_count(text: str, usage: str) -> tuple[str, str]:
+    """Return an option with too few or too many arguments and its error."""
+    return text, f"Wrong argument count or unexpected line ending after '{text.split()[-1]}', expecting {usage}"
+
+
+EXPECTED = (
+    "expecting endpoint or tls or kubeconfig or apiserver_qps or apiserver_burst or apiserver_max_inflight "
+    "or namespaces or labels or namespace_labels or pods or endpoint_pod_names or ttl or noendpoints or ignore "
+    "or multicluster or zonal or fallthrough or startup_timeout or kubevirt or manifests or migration_grace "
+    "or address_hold"
+)
 BAD = [  # option, what the error says behind file, line and plugin
-    ("endpoint", "Wrong argument count or unexpected line ending after 'endpoint'"),
-    ("endpoint a b", "Wrong argument count or unexpected line ending after 'b'"),
+    wrong_count("endpoint", "endpoint URL"),
+    wrong_count("endpoint a b", "endpoint URL"),
     ("endpoint 10.0.0.1:443", "endpoint is a URL such as https://10.96.0.1:443, not '10.0.0.1:443'"),
+    *(
+        (f"endpoint {url}", f"endpoint is a URL such as https://10.96.0.1:443, not '{url}'")
+        for url in ("http://", "https://:443", "http://a:b", "http://a:65536", "http://a:0", "https://[::1", "http:x")
+    ),
     ("endpoint ftp://x", "endpoint is a URL such as https://10.96.0.1:443, not 'ftp://x'"),
-    ("tls a b", "Wrong argument count or unexpected line ending after 'b'"),
-    ("tls a b c d", "Wrong argument count or unexpected line ending after 'd'"),
-    ("kubeconfig", "Wrong argument count or unexpected line ending after 'kubeconfig'"),
-    ("kubeconfig a b c", "Wrong argument count or unexpected line ending after 'c'"),
-    ("manifests", "Wrong argument count or unexpected line ending after 'manifests'"),
+    wrong_count("tls a b", "tls CERT KEY CACERT"),
+    wrong_count("tls a b c d", "tls CERT KEY CACERT"),
+    wrong_count("kubeconfig", "kubeconfig FILE [CONTEXT]"),
+    wrong_count("kubeconfig a b c", "kubeconfig FILE [CONTEXT]"),
+    wrong_count("manifests", "manifests PATH..."),
     ("manifests nowhere", "manifests: no such file or folder: /etc/dns/nowhere"),
-    ("kubevirt", "Wrong argument count or unexpected line ending after 'kubevirt'"),
+    wrong_count("kubevirt", "kubevirt auto|on|off|only"),
     ("kubevirt yes", "kubevirt is one of auto, on, off, only, not 'yes'"),
-    ("migration_grace", "Wrong argument count or unexpected line ending after 'migration_grace'"),
+    wrong_count("migration_grace", "migration_grace DURATION"),
     ("migration_grace 5", 'time: missing unit in duration "5", expecting a duration such as 5s, 1m30s or 100ms'),
     ("migration_grace -5s", "duration -5s is negative, expecting 0s or more"),
     ("address_hold soon", 'time: invalid duration "soon", expecting a duration such as 5s, 1m30s or 100ms'),
     ("startup_timeout -1s", "duration -1s is negative, expecting 0s or more"),
-    ("startup_timeout 1s 2s", "Wrong argument count or unexpected line ending after '2s'"),
-    ("ttl", "Wrong argument count or unexpected line ending after 'ttl'"),
+    wrong_count("startup_timeout 1s 2s", "startup_timeout DURATION"),
+    wrong_count("ttl", "ttl SECONDS"),
     ("ttl 3601", "ttl must be in range [0, 3600]: 3601"),
     ("ttl -1", "ttl must be in range [0, 3600]: -1"),
     ("ttl 5s", "ttl must be in range [0, 3600]: 5s"),
     ("ttl 0000099999999", "ttl must be in range [0, 3600]: 0000099999999"),
     ("ttl ²", "ttl must be in range [0, 3600]: ²"),
-    ("namespaces", "Wrong argument count or unexpected line ending after 'namespaces'"),
-    ("labels", "Wrong argument count or unexpected line ending after 'labels'"),
+    wrong_count("namespaces", "namespaces NAMESPACE..."),
+    wrong_count("labels", "labels EXPRESSION"),
     ("labels a=b c", "labels: not a label selector at 'c', expecting such as app=web,!old"),
     ("namespace_labels in (", "namespace_labels: not a label selector at '(', expecting such as app=web,!old"),
-    ("namespace_labels", "Wrong argument count or unexpected line ending after 'namespace_labels'"),
-    ("endpoint_pod_names yes", "Wrong argument count or unexpected line ending after 'yes'"),
-    ("pods", "Wrong argument count or unexpected line ending after 'pods'"),
+    wrong_count("namespace_labels", "namespace_labels EXPRESSION"),
+    wrong_count("endpoint_pod_names yes", "endpoint_pod_names"),
+    wrong_count("pods", "pods disabled|insecure|verified"),
     ("pods some", "wrong value for pods: some, expecting one of disabled, insecure, verified"),
-    ("noendpoints yes", "Wrong argument count or unexpected line ending after 'yes'"),
-    ("zonal yes", "Wrong argument count or unexpected line ending after 'yes'"),
-    ("ignore", "Wrong argument count or unexpected line ending after 'ignore'"),
+    wrong_count("noendpoints yes", "noendpoints"),
+    wrong_count("zonal yes", "zonal"),
+    wrong_count("ignore", "ignore empty_service"),
     ("ignore empty_services", "unable to set ignore for empty_services, expecting empty_service"),
-    ("ignore empty_service x", "Wrong argument count or unexpected line ending after 'x'"),
-    ("multicluster", "Wrong argument count or unexpected line ending after 'multicluster'"),
+    wrong_count("ignore empty_service x", "ignore empty_service"),
+    wrong_count("multicluster", "multicluster ZONES..."),
     ("multicluster b.test", "multicluster zone b.test. must be one of the plugin's own zones"),
     ("multicluster in-addr.arpa", "multicluster zone in-addr.arpa. must be one of the plugin's own zones"),
     ("multicluster 10.0.0.0/15", "multicluster zone 0.10.in-addr.arpa. must be one of the plugin's own zones"),
-    ("pods verified x", "Wrong argument count or unexpected line ending after 'x'"),
-    ("apiserver_qps", "Wrong argument count or unexpected line ending after 'apiserver_qps'"),
-    ("apiserver_burst 1 2", "Wrong argument count or unexpected line ending after '2'"),
+    wrong_count("pods verified x", "pods disabled|insecure|verified"),
+    wrong_count("apiserver_qps", "apiserver_qps NUMBER"),
+    wrong_count("apiserver_burst 1 2", "apiserver_burst NUMBER"),
     *(
         not_a("apiserver_qps", "number of requests a second", text)
         for text in ("0", "0.0", "-1", "x", "inf", "nan", "1e3", "1_0", "+1", ".5", "1.", "9999999999")
     ),
     *(not_a("apiserver_burst", "whole number", text) for text in ("0", "-1", "1.5", "x", "inf", "1_0")),
     *(not_a("apiserver_max_inflight", "whole number", text) for text in ("0", "2.5", "many")),
-    ("upstream", "unknown property 'upstream'"),
-    ("transfer to *", "unknown property 'transfer'"),
-    ("federation a b", "unknown property 'federation'"),
-    ("resyncperiod 5m", "unknown property 'resyncperiod'"),
-    ("TTL 5", "unknown property 'TTL'"),
+    ("upstream", f"unknown property 'upstream', {EXPECTED}"),
+    ("transfer to *", f"unknown property 'transfer', {EXPECTED}"),
+    ("federation a b", f"unknown property 'federation', {EXPECTED}"),
+    ("resyncperiod 5m", f"unknown property 'resyncperiod', {EXPECTED}"),
+    ("TTL 5", f"unknown property 'TTL', {EXPECTED}"),
     ("ttl 5 {\n x\n }", "'ttl' takes no block"),
 ]
 

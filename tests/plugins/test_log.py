@@ -5,9 +5,10 @@ import re
 import pytest
 
 from dnsserver.message import Client, Edns, Reply, Transport
+from dnsserver.names import from_text
 from dnsserver.plugins.log import COMBINED, COMMON, Log, compile_format, reply_class
 from dnsserver.plugins.plugin import Handler, PluginError, Request
-from dnsserver.records import Opcode, Rcode, RRType
+from dnsserver.records import Opcode, Rcode, RRset, RRType
 from tests.plugins.conftest import NXDOMAIN, answering, failing, parse, refusal, request, rrset
 
 FOUND = Reply(answer=(rrset("www.example.com", RRType.A, "192.0.2.1"),))
@@ -79,6 +80,30 @@ async def test_failure() -> None:
         await logging_to(written, "log").handle(request(), failing("test", "x"))
     (only,) = written
     assert " SERVFAIL - 0 " in only
+
+
+async def test_drop() -> None:
+    """A query that gets no answer (`acl`, action drop) has no flags and no size either, and is an error."""
+    assert " NOERROR - 0 " in await line("log {\nclass error\n}", request(), answering(Reply(silent=True)))
+
+
+@pytest.mark.parametrize(
+    ("count", "edns", "transport", "flags"),
+    [
+        (28, None, Transport.UDP, "qr,aa,rd"),  # uncompressed 1285 octets, but 481 on the wire
+        (30, None, Transport.UDP, "qr,aa,tc,rd"),
+        (30, Edns(udp_size=1232), Transport.UDP, "qr,aa,rd"),
+        (80, Edns(udp_size=4096), Transport.UDP, "qr,aa,tc,rd"),
+        (80, None, Transport.TCP, "qr,aa,rd"),
+    ],
+)
+async def test_truncated(count: int, edns: Edns | None, transport: Transport, flags: str) -> None:
+    """The flags are those that the client gets: TC where the answer does not fit; the size is the whole answer's."""
+    addresses = tuple(bytes([10, 0, 0, number]) for number in range(count))
+    reply = Reply(answer=(RRset(from_text("www.example.com"), RRType.A, 60, addresses),))
+    asked = request(edns=edns, client=Client("10.0.0.2", 1, transport, "dns://:53"), recursion_desired=True)
+    text = await line("log", asked, answering(reply))
+    assert f" NOERROR {flags} {33 + 31 * count + (11 if edns else 0)} " in text
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,8 @@ async def test_wrong_configurations(tmp_path: Path, tls: Path) -> None:
     twice["users"][0]["user"]["auth-provider"] = {"name": "oidc", "config": {"id-token": SECRET}}
     oidc = tmp_path / "oidc"
     oidc.write_text(yaml.safe_dump(twice))
+    servers = ("http://127.0.0.1:x", "https://[::1", "http://", "ftp://127.0.0.1")
+    strange = [kubeconfig(tmp_path / f"s{n}", server, {"token": SECRET}) for n, server in enumerate(servers)]
     account = pod(tmp_path / "account")
     inside = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "9"}
     url = "https://127.0.0.1:9"
@@ -194,6 +196,7 @@ async def test_wrong_configurations(tmp_path: Path, tls: Path) -> None:
         (ApiConfig(kubeconfig=good, context="other"), "has no context other"),
         (ApiConfig(kubeconfig=good, context="empty"), "context empty has no cluster with a server"),
         (ApiConfig(kubeconfig=missing), "client-key .*nokey: No such file"),
+        *((ApiConfig(kubeconfig=str(path)), "is not the URL of an API server") for path in strange),
         (ApiConfig(kubeconfig=str(oidc)), r"oidc: cannot be used \(\w+\)"),
         (ApiConfig(environ={}), "not inside a Kubernetes cluster"),
         (ApiConfig(environ=inside, service_account=tmp_path / "no"), "token file .*no/token: No such file"),

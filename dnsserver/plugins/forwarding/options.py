@@ -27,6 +27,7 @@ from dnsserver.upstream import (
 )
 
 _USAGE = "forward FROM TO..."
+_HEALTH_CHECK = "health_check DURATION [no_rec] [domain FQDN]"
 _MAX_TARGETS = 15
 _MAX_INTEGER = 2**32 - 1
 _DNS_PORT = 53
@@ -217,7 +218,7 @@ def _method(prop: Property, fields: Fields) -> None:
 
 
 def _health_check(prop: Property, fields: Fields) -> None:
-    args = arguments(prop, "health_check DURATION [no_rec] [domain FQDN]", 1)
+    args = arguments(prop, _HEALTH_CHECK, 1)
     fields["upstream.check_interval"] = duration(prop)
     fields["upstream.check_name"] = ROOT
     words = iter(range(1, len(args)))
@@ -227,7 +228,7 @@ def _health_check(prop: Property, fields: Fields) -> None:
         elif args[index] == "domain":
             at = next(words, None)
             if at is None:
-                raise prop.argument_error()
+                raise prop.argument_error(_HEALTH_CHECK)
             fields["upstream.check_name"] = _domain(prop, at)
         else:
             raise prop.error(f"health_check: unknown option {args[index]}, expecting no_rec or domain FQDN", index)
