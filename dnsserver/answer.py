@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from dnsserver.message import Query, Reply
 from dnsserver.names import Name, is_at_or_below
 from dnsserver.records import Rcode, RRset, RRType, srv_target
@@ -9,6 +11,7 @@ from dnsserver.zone import Zone
 
 MAX_CHAIN = 10  # CNAMEs followed before the chain counts as a loop (CoreDNS plugin/backend_lookup.go)
 
+_NOT_READY = (14, "")  # INFO-CODE of an extended error (RFC 8914, section 4.15)
 _ADDRESS_TYPES = (RRType.A, RRType.AAAA)
 
 
@@ -20,7 +23,9 @@ def answer(zone: Zone, query: Query, *, synced: bool) -> Reply:
     """
     sets = zone.rrsets(query.name)
     if sets is None:
-        return _negative(zone, Rcode.NXDOMAIN if synced else Rcode.SERVFAIL)
+        if not synced:
+            return msgspec.structs.replace(_negative(zone, Rcode.SERVFAIL), extended_error=_NOT_READY)
+        return _negative(zone, Rcode.NXDOMAIN)
     found = _of_type(sets, query.qtype)
     if found is None and query.qtype != RRType.CNAME and (alias := _of_type(sets, RRType.CNAME)) is not None:
         return _chase(zone, query, alias)

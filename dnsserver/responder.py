@@ -3,26 +3,41 @@
 Invariant: nothing here raises, whatever the octets, and what comes out is a whole message or silence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import TypeAlias
 
 import msgspec
 
-from dnsserver.message import OWN_UDP_SIZE, PLAIN_UDP_SIZE, Query, Reply, Transport
+from dnsserver import cookies
+from dnsserver.message import OWN_UDP_SIZE, PLAIN_UDP_SIZE, Client, Query, Reply, Transport
+from dnsserver.names import ROOT
 from dnsserver.records import Opcode, Rcode, RRType
 from dnsserver.wire import (
     HEADER_SIZE,
     MAX_MESSAGE,
+    PADDING_OPTION,
     MalformedMessageError,
     MalformedQueryError,
     append_record,
     encode_error,
+    encode_question_free,
     encode_reply,
     encode_stream,
     parse_message,
     parse_query,
+    parse_question_free,
 )
 
+Options: TypeAlias = tuple[tuple[int, bytes], ...]  # of EDNS: (code, data)
+OwnOptions: TypeAlias = Callable[[Query], Options]  # what we answer to a query's options, whatever the reply is
+
 STREAM_MESSAGE = 63_000  # octets of a message of many (CoreDNS plugin/transfer)
+PADDED_TO = 468  # octets: responses have a multiple of this (RFC 8467, section 4.1)
+KEEPALIVE_OPTION = 11  # RFC 7828, section 3.1
+
+# between two hosts: the client's are not for upstreams, nor theirs for the client
+_HOP_BY_HOP = (cookies.OPTION, KEEPALIVE_OPTION, PADDING_OPTION)
 
 _SOA_NUMBERS = 20  # octets behind the two names of SOA RDATA; the serial is the first four (RFC 1035, section 3.3.13)
 _INVALID_QUERY_TYPE = 30  # INFO-CODE of an extended error (RFC 9824)
@@ -30,6 +45,7 @@ _INVALID_QUERY_TYPE = 30  # INFO-CODE of an extended error (RFC 9824)
 _BAD_VERSION = Reply(rcode=Rcode.BADVERS, authoritative=False)
 _NOT_IMPLEMENTED = Reply(rcode=Rcode.NOTIMP, authoritative=False)
 _REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False)
+_MALFORMED_COOKIE = Reply(rcode=Rcode.FORMERR, authoritative=False)
 _INVALID_TYPE = Reply(rcode=Rcode.FORMERR, authoritative=False, extended_error=(_INVALID_QUERY_TYPE, ""))
 
 _DECIDED_TYPES: dict[int, Reply] = {
@@ -49,7 +65,13 @@ class IncrementalQuery(Query, frozen=True, gc=False):
     serial: int = 0
 
 
-def receive(wire: bytes, transport: Transport) -> Query | bytes | None:
+def no_options(query: Query) -> Options:
+    """Return no option, whatever is asked."""
+    del query
+    return ()
+
+
+def receive(wire: bytes, transport: Transport, own: OwnOptions = no_options) -> Query | bytes | None:
     """Return the question for the zones, or the response where the rules already decide it, or None for silence.
 
     Silence is for messages too short to have a header and for responses (QR=1), so two servers cannot loop. A query
@@ -58,14 +80,26 @@ def receive(wire: bytes, transport: Transport) -> Query | bytes | None:
     if len(wire) < HEADER_SIZE or wire[2] & 0x80:
         return None
     if wire[2] & 0x78:
-        return _other_opcode(wire, transport)
+        return _other_opcode(wire, transport, own)
     try:
         query = parse_query(wire)
     except MalformedQueryError as error:
-        return _malformed(wire, error, transport)
+        return _for_a_cookie(wire, own) or _malformed(wire, error, transport, own)
     if (reply := _decide(query)) is not None:
-        return finish(query, reply, transport)
+        return finish(query, reply, transport, own)
     return _with_serial(query, wire) if query.qtype == RRType.IXFR else query
+
+
+def _for_a_cookie(wire: bytes, own: OwnOptions) -> bytes | None:
+    """Return the response to a query without a question, which only asks for a cookie (RFC 7873, section 5.4)."""
+    edns = parse_question_free(wire)
+    if edns is None or edns.version:
+        return None
+    query = Query(int.from_bytes(wire[:2], "big"), ROOT, ROOT, 0, edns=edns)
+    cookie = _option(query, cookies.OPTION)
+    if cookie is None or cookies.is_malformed(cookie):
+        return None
+    return encode_question_free(wire, edns, Reply(options=own(query)))
 
 
 def _with_serial(query: Query, wire: bytes) -> Query:
@@ -84,10 +118,49 @@ def _decide(query: Query) -> Reply | None:
     """Return the reply to a query that no zone has to see, None for all others."""
     if query.edns is not None and query.edns.version:
         return _BAD_VERSION  # first: what the rest of the query means is not known (RFC 6891, section 6.1.3)
+    if query.edns is not None and query.edns.options:
+        cookie = _option(query, cookies.OPTION)
+        if cookie is not None and cookies.is_malformed(cookie):
+            return _MALFORMED_COOKIE
     return _DECIDED_TYPES.get(query.qtype)
 
 
-def _other_opcode(wire: bytes, transport: Transport) -> bytes:
+def without_hop_by_hop(query: Query) -> Query:
+    """Return the query without the options that only its sender and we have to do with (RFC 7873, section 3)."""
+    edns = query.edns
+    if edns is None or not edns.options:
+        return query
+    options = _without_hop_by_hop(edns.options)
+    return msgspec.structs.replace(query, edns=msgspec.structs.replace(edns, options=options))
+
+
+def _without_hop_by_hop(options: Options) -> Options:
+    return tuple(option for option in options if option[0] not in _HOP_BY_HOP)
+
+
+def _option(query: Query, code: int) -> bytes | None:
+    """Return the data of the first option of a code, None without one; further ones count for nothing."""
+    options = query.edns.options if query.edns is not None else ()
+    return next((data for one, data in options if one == code), None)
+
+
+def own_options(query: Query, client: Client, secret: bytes, now: float, idle: float) -> Options:
+    """Return our answer to a query's COOKIE and its edns-tcp-keepalive.
+
+    `secret` is that of cookies, `now` the Unix time, `idle` how long a connection may be without a query; in seconds.
+    """
+    found = []
+    cookie = _option(query, cookies.OPTION)
+    if cookie is not None and not cookies.is_malformed(cookie):
+        address = ip_address(client.address).packed
+        found.append((cookies.OPTION, cookies.reply_cookie(cookie, address, secret, int(now))))
+    if client.transport is not Transport.UDP and _option(query, KEEPALIVE_OPTION) is not None:
+        tenths = min(int(idle * 10), 0xFFFF)  # units of 100 ms (RFC 7828, section 3.1)
+        found.append((KEEPALIVE_OPTION, tenths.to_bytes(2, "big")))
+    return tuple(found)
+
+
+def _other_opcode(wire: bytes, transport: Transport, own: OwnOptions) -> bytes:
     """Return REFUSED to NOTIFY, for nobody is our primary, and NOTIMP to the rest (RFC 8906, section 3.1.4).
 
     The question is repeated where there is one; opcodes that have other bodies get a bare header.
@@ -98,20 +171,19 @@ def _other_opcode(wire: bytes, transport: Transport) -> bytes:
         query = parse_query(wire)
     except MalformedQueryError as error:
         if notify:
-            return _malformed(wire, error, transport)
+            return _malformed(wire, error, transport, own)
         if error.query is None:
             return encode_error(wire, reply.rcode)
         query = error.query
-    return finish(query, reply, transport)
+    return finish(query, reply, transport, own)
 
 
-def _malformed(wire: bytes, error: MalformedQueryError, transport: Transport) -> bytes:
+def _malformed(wire: bytes, error: MalformedQueryError, transport: Transport, own: OwnOptions) -> bytes:
     """Return the error response: with the question if it could be read, with OPT if the query had one."""
     if error.query is None:
         return encode_error(wire, error.rcode)
-    limit = reply_limit(error.query, transport)
-    response = encode_reply(error.query, Reply(rcode=error.rcode, authoritative=False), limit=limit)
-    if error.tsig and len(response) + len(error.tsig) <= limit:
+    response = finish(error.query, Reply(rcode=error.rcode, authoritative=False), transport, own)
+    if error.tsig and len(response) + len(error.tsig) <= reply_limit(error.query, transport):
         return append_record(response, error.tsig)
     return response
 
@@ -125,20 +197,29 @@ def reply_limit(query: Query, transport: Transport) -> int:
     return min(max(PLAIN_UDP_SIZE, query.edns.udp_size), OWN_UDP_SIZE)
 
 
-def finish(query: Query, reply: Reply, transport: Transport) -> bytes:
+def finish(query: Query, reply: Reply, transport: Transport, own: OwnOptions = no_options) -> bytes:
     """Return the one message that carries a reply over a transport; a stream takes more, and gets REFUSED here."""
     if reply.stream is not None:
         reply = _REFUSED
     limit = reply_limit(query, transport)
     if reply.max_udp_size and transport is Transport.UDP:
         limit = max(PLAIN_UDP_SIZE, min(limit, reply.max_udp_size))
-    return encode_reply(query, reply, limit=limit)
+    padded = transport is Transport.TLS and _option(query, PADDING_OPTION) is not None
+    return encode_reply(query, _with_options(query, reply, own), limit=limit, padded_to=PADDED_TO if padded else 0)
 
 
-def finish_stream(query: Query, reply: Reply) -> Iterator[bytes]:
+def finish_stream(query: Query, reply: Reply, own: OwnOptions = no_options) -> Iterator[bytes]:
     """Return the messages that carry a reply with a stream over TCP or TLS; empty octets among them are a pause.
 
     They are encoded one at a time, when they are asked for. Raises what the stream raises, and ValueError where a
     record is longer than a message.
     """
-    return encode_stream(query, reply, reply.stream or (), limit=STREAM_MESSAGE)
+    return encode_stream(query, _with_options(query, reply, own), reply.stream or (), limit=STREAM_MESSAGE)
+
+
+def _with_options(query: Query, reply: Reply, own: OwnOptions) -> Reply:
+    """Return the reply with our own options before those of plugins and upstreams, as far as these are to be sent."""
+    ours = own(query) if query.edns is not None and query.edns.options else ()
+    if not ours and not reply.options:
+        return reply
+    return msgspec.structs.replace(reply, options=ours + _without_hop_by_hop(reply.options))

@@ -1,23 +1,31 @@
 """From a message to the server block that owns its name, through that block's chain, and back."""
 
 import logging
+import secrets
 import time
-from collections.abc import Awaitable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import coroutine
 from typing import Any, Protocol
 
+from dnsserver import cookies
 from dnsserver.message import Client, Query, Reply, Transport
 from dnsserver.names import ROOT, Name, is_at_or_below, to_text
+from dnsserver.plugins.cookie import Cookie
 from dnsserver.plugins.plugin import Handler, Plugin, PluginError, Request, link
+from dnsserver.plugins.timeouts import Timeouts
 from dnsserver.records import Rcode, RRClass, RRType
-from dnsserver.responder import finish, finish_stream, receive
+from dnsserver.responder import Options, finish, finish_stream, own_options, receive, without_hop_by_hop
+from dnsserver.transports import TcpLimits
 
 _log = logging.getLogger("server")
 
-REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False)  # a name outside every zone (RFC 8906, section 3.1.1)
+# a name outside every zone, or a class that no zone has (RFC 8906, section 3.1.1; RFC 8914, section 4.21)
+REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(20, ""))
 SERVFAIL = Reply(rcode=Rcode.SERVFAIL, authoritative=False)
-FOREIGN_CLASS = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(20, ""))  # RFC 8914, section 4.21
+
+_SECRET = secrets.token_bytes(cookies.SECRET_SIZE)  # of the process: cookies outlive a reload
 
 _SERVED_CLASSES = (int(RRClass.IN), int(RRClass.ANY))  # what every zone here has
 
@@ -68,15 +76,23 @@ async def _refuse(request: Request) -> Reply:
 class Dispatcher:
     """Answers the messages that come in on one listener."""
 
-    def __init__(self, blocks: Sequence[Block], counters: Counters) -> None:
+    def __init__(self, blocks: Sequence[Block], counters: Counters, clock: Callable[[], float] = time.time) -> None:
         self._counters = counters
+        self._clock = clock
+        plugins = [plugin for block in blocks for plugin in block.plugins]
+        self._secret = next((one.secret for one in plugins if isinstance(one, Cookie)), _SECRET)
+        limits = TcpLimits()
+        for one in plugins:
+            if isinstance(one, Timeouts):
+                limits = one.apply(limits)
+        self._idle = limits.idle  # seconds
         by_zone = [(zone, to_text(zone), block) for block in blocks for zone in block.zones]
         self._zones = sorted(by_zone, key=lambda entry: len(entry[0]), reverse=True)
 
     def __call__(self, wire: bytes, client: Client) -> Response | Awaitable[Response]:
         """Answer one message: at once where nothing has to be waited for."""
         started = time.perf_counter()
-        received = receive(wire, client.transport)
+        received = receive(wire, client.transport, partial(self._options, client))
         if not isinstance(received, Query):
             return received
         return run_eagerly(self._answer(received, client, started))
@@ -90,7 +106,7 @@ class Dispatcher:
             return REFUSED
         text, block = found
         if query.qclass not in _SERVED_CLASSES and not block.any_class:
-            return FOREIGN_CLASS
+            return REFUSED
         try:
             return await block.handler(Request(query, client, text, started, depth))
         except PluginError:
@@ -115,10 +131,17 @@ class Dispatcher:
 
     async def _answer(self, query: Query, client: Client, started: float) -> Response:
         """Answer a query."""
-        reply = await self.resolve(query, client, started)
+        reply = await self.resolve(without_hop_by_hop(query), client, started)
+        if reply.silent:
+            return None
+        own = partial(self._options, client)
         if reply.stream is not None and client.transport is not Transport.UDP:
-            return finish_stream(query, reply)
-        return None if reply.silent else finish(query, reply, client.transport)
+            return finish_stream(query, reply, own)
+        return finish(query, reply, client.transport, own)
+
+    def _options(self, client: Client, query: Query) -> Options:
+        """Return the server's own answer to a query's EDNS options."""
+        return own_options(query, client, self._secret, self._clock(), self._idle)
 
 
 def run_eagerly(answer: Coroutine[Any, None, Response]) -> Response | Awaitable[Response]:

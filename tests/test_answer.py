@@ -268,6 +268,7 @@ def test_before_the_sync() -> None:
     assert not store.synced
     missing = ask(store, "vm1.db.ns1.svc", synced=False)
     assert (missing.rcode, missing.answer, missing.authority) == (Rcode.SERVFAIL, (), (store.zones[0].soa,))
+    assert missing.extended_error == (14, "")  # Not Ready
     assert ask(store, "svc", synced=False).rcode == Rcode.NOERROR
     assert texts(ask(store, "cluster.local.", SOA, synced=False).answer) == ["@ SOA "]
     assert ask(STORE, "vm3.db.ns1.svc", synced=True).rcode == Rcode.NXDOMAIN

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dnsserver.corefile import CorefileError, parse
-from dnsserver.plugins.order import ORDER, STATES, Support
+from dnsserver.plugins.order import COREDNS, STATES, Support
 from dnsserver.setup import set_up
 
 ROOT = Path(__file__).parents[1]
@@ -33,10 +33,10 @@ DIRECTIVES = {cells[0].strip("`"): cells[1:] for cells in rows("Directives")}
 
 def test_every_directive_has_one_row() -> None:
     """In CoreDNS's order, none twice."""
-    assert [cells[0].strip("`") for cells in rows("Directives")] == list(ORDER)
+    assert [cells[0].strip("`") for cells in rows("Directives")] == list(COREDNS)
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", COREDNS)
 def test_state(name: str) -> None:
     """The page and the server agree on what becomes of a directive, and why."""
     word, reason = DIRECTIVES[name]
@@ -47,7 +47,7 @@ def test_state(name: str) -> None:
         assert reason == state.reason
 
 
-@pytest.mark.parametrize("name", [name for name in ORDER if STATES[name].support is Support.REFUSED])
+@pytest.mark.parametrize("name", [name for name in COREDNS if STATES[name].support is Support.REFUSED])
 def test_refusal(name: str) -> None:
     """The error says where, which directive, and the page's reason."""
     with pytest.raises(CorefileError) as caught:

@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
+import msgspec
 import pytest
 
-from dnsserver.message import Client, Query, Reply, Transport
+from dnsserver.message import Client, Edns, Query, Reply, Transport
 from dnsserver.names import from_labels, from_text
 from dnsserver.plugins.plugin import Handler, Plugin, PluginError, Request, leave_fast_lane
-from dnsserver.records import Rcode, RRClass, RRset, RRType
+from dnsserver.plugins.timeouts import Limit, Timeouts
+from dnsserver.records import Opcode, Rcode, RRClass, RRset, RRType
 from dnsserver.server import REFUSED, Block, Dispatcher, run_eagerly
 from dnsserver.transports import serve_udp
 from dnsserver.wire import HEADER_SIZE, ParsedResponse, encode_query, parse_response
@@ -161,6 +163,52 @@ async def test_outside_every_zone_is_refused_and_counted() -> None:
     response = await respond(dispatcher, question("example.org"))
     assert (response.rcode, response.authoritative, response.answer) == (Rcode.REFUSED, False, ())
     assert counted.dropped == [REFUSED]
+
+
+KEEPALIVES = [  # the options of `timeouts` in each block, tenths of a second
+    ((), 100),
+    (({"idle": 30.0},), 300),
+    (({"idle": 30.0}, {"idle": 2.5}), 25),
+    (({"idle": 86_400.0},), 0xFFFF),
+]
+
+
+@pytest.mark.parametrize(("limits", "expected"), KEEPALIVES)
+async def test_keepalive(limits: tuple[dict[str, float], ...], expected: int) -> None:
+    """What is told over TCP is the idle time of the listener, as far as 16 bits can say it; UDP has none."""
+    blocks = [
+        block(f"z{number}", Timeouts({name: Limit(value, "") for name, value in one.items()}))
+        for number, one in enumerate(limits)
+    ]
+    query = question("a.b", edns=Edns(1232, options=((11, b""),)))
+    wire = encode_query(msgspec.structs.replace(query, opcode=Opcode.STATUS))
+    for transport, options in ((Transport.TCP, ((11, expected.to_bytes(2, "big")),)), (Transport.UDP, ())):
+        client = Client("127.0.0.1", 4242, transport, "dns://:53")
+        response = await waited(Dispatcher(blocks, Counted())(wire, client))
+        assert isinstance(response, bytes)
+        edns = parse_response(response).edns
+        assert edns is not None
+        assert edns.options == options
+
+
+async def test_options_between_two_hosts() -> None:
+    """Cookies and their like are neither for the chain nor from it; IPv6 clients have cookies too."""
+    seen: list[Query] = []
+
+    async def handle(request: Request) -> Reply:
+        seen.append(request.query)
+        return Reply(options=((10, b"upstream"), (12, b""), (65001, b"x")))
+
+    asked = ((10, b"12345678"), (11, b""), (12, b""), (3, b""))
+    wire = encode_query(question("a.b", edns=Edns(1232, options=asked)))
+    dispatcher = Dispatcher([block(".", Says(handle))], Counted(), clock=lambda: 1559731985.9)
+    response = await waited(dispatcher(wire, Client("fe80::1", 4242, Transport.UDP, "dns://:53")))
+    assert isinstance(response, bytes)
+    edns = parse_response(response).edns
+    assert edns is not None
+    assert [code for code, _ in edns.options] == [10, 65001]
+    assert edns.options[0][1][:16] == b"12345678\1\0\0\0\x5c\xf7\x9f\x11"
+    assert [query.edns for query in seen] == [Edns(1232, options=((3, b""),))]
 
 
 async def test_no_block_at_all() -> None:

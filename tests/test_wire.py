@@ -308,6 +308,35 @@ def test_opt(edns: Edns, reply: Reply, expected: str) -> None:
     assert parse_response(wire).extended_error == reply.extended_error
 
 
+LONGEST = from_labels((b"a" * 63, b"a" * 63, b"a" * 63, b"a" * 61))
+
+
+def test_options_that_do_not_fit() -> None:
+    """The extended error goes first, then the last option; what is left is a whole message."""
+    options = ((10, bytes(24)), (3, bytes(226)))
+    query = Query(1, LONGEST, LONGEST, 1, edns=Edns(512))
+    response = encode_reply(query, Reply(options=options, extended_error=(15, "")), limit=512)
+    parsed = parse_response(response)
+    assert parsed.size == len(response) <= 512
+    assert parsed.edns == Edns(1232, options=options[:1])
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "size"), [(0, 65535, 468), (50, 65535, 936), (50, 900, 900), (70, 512, 512)]
+)
+def test_padding(count: int, limit: int, size: int) -> None:
+    """The length is a multiple of the block, or the limit; the last option is the padding, zeros."""
+    owner = from_text("a.b")
+    reply = Reply(answer=(RRset(owner, RRType.A, 5, tuple(struct.pack("!I", n) for n in range(count))),))
+    response = encode_reply(Query(1, owner, owner, 1, edns=Edns(1232)), reply, limit=limit, padded_to=468)
+    parsed = parse_response(response)
+    assert len(response) == parsed.size == size
+    assert parsed.edns is not None
+    ((code, data),) = parsed.edns.options
+    assert (code, data.strip(b"\0")) == (12, b"")
+    assert parsed.truncated == (len(parsed.answer) < count)
+
+
 def test_no_opt_without_edns() -> None:
     """A client that did not speak EDNS gets none, whatever the reply says."""
     wire = encode_reply(query(), Reply(extended_error=(20, "nobody reads this")), limit=512)

@@ -1,4 +1,4 @@
-"""The order of plugins in a chain, and what becomes of each directive that CoreDNS has.
+"""The order of plugins in a chain, and what becomes of each directive that CoreDNS has, or only this server.
 
 A directive is served exactly where this folder has a module of its name; no plugin is imported before it is used.
 """
@@ -17,7 +17,7 @@ from dnsserver.plugins.without_effect import DIRECTIVES as _WITHOUT_EFFECT
 from dnsserver.plugins.without_effect import parse_function
 
 # CoreDNS 1.14.7, core/dnsserver/zdirectives.go; the order in a Corefile means nothing
-ORDER = (
+COREDNS = (
     "root", "metadata", "geoip", "cancel", "proxyproto", "quic", "grpc_server", "https", "https3", "timeouts",
     "multisocket", "reload", "nsid", "bufsize", "bind", "debug", "trace", "ready", "health", "pprof", "shed",
     "prometheus", "errors", "log", "dnstap", "local", "dns64", "any", "chaos", "loadbalance", "tsig", "rewrite",
@@ -25,6 +25,9 @@ ORDER = (
     "azure", "clouddns", "k8s_external", "kubernetes", "file", "auto", "secondary", "etcd", "loop", "forward",
     "grpc", "erratic", "whoami", "on", "sign", "view", "nomad",
 )  # fmt: skip  # sixty lines of one word each would hide what is next to what
+
+OWN = ("cookie",)  # that CoreDNS does not have; none takes part in answering
+ORDER = (*COREDNS, *OWN)
 
 # why a directive is refused: without it some answer, or who gets one, would not be what the Corefile says
 _REFUSED = {
@@ -85,7 +88,7 @@ def _states() -> Mapping[str, State]:
     return MappingProxyType({name: _state(name, modules) for name in ORDER})
 
 
-STATES = _states()  # every directive of CoreDNS, in chain order
+STATES = _states()  # every directive, in chain order
 
 
 def available() -> Mapping[str, Parse]:

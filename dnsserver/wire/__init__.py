@@ -4,7 +4,14 @@ Invariant: octets from the network are read by this package alone, in time propo
 but its own errors comes out of it.
 """
 
-from dnsserver.wire.encode import append_record, encode_error, encode_query, encode_reply, encode_stream
+from dnsserver.wire.encode import (
+    append_record,
+    encode_error,
+    encode_query,
+    encode_question_free,
+    encode_reply,
+    encode_stream,
+)
 from dnsserver.wire.format import (
     AA,
     AD,
@@ -14,6 +21,7 @@ from dnsserver.wire.format import (
     EDE_OPTION,
     HEADER_SIZE,
     MAX_MESSAGE,
+    PADDING_OPTION,
     QR,
     RA,
     RD,
@@ -21,7 +29,7 @@ from dnsserver.wire.format import (
     MalformedMessageError,
     MalformedQueryError,
 )
-from dnsserver.wire.query import parse_query
+from dnsserver.wire.query import parse_query, parse_question_free
 from dnsserver.wire.response import ParsedResponse, Question, Record, parse_message, parse_response
 from dnsserver.wire.text import (
     class_to_text,
@@ -42,6 +50,7 @@ __all__ = [
     "EDE_OPTION",
     "HEADER_SIZE",
     "MAX_MESSAGE",
+    "PADDING_OPTION",
     "QR",
     "RA",
     "RD",
@@ -55,11 +64,13 @@ __all__ = [
     "class_to_text",
     "encode_error",
     "encode_query",
+    "encode_question_free",
     "encode_reply",
     "encode_stream",
     "message_to_text",
     "parse_message",
     "parse_query",
+    "parse_question_free",
     "parse_response",
     "rcode_to_text",
     "rdata_to_text",

@@ -19,6 +19,7 @@ from dnsserver.wire.format import (
     HEADER,
     HEADER_SIZE,
     NAMES_IN_RDATA,
+    PADDING_OPTION,
     QR,
     RA,
     RD,
@@ -42,6 +43,11 @@ def encode_error(wire: bytes, rcode: int) -> bytes:
     return HEADER.pack(ident, QR | kept | (rcode if rcode < 16 else Rcode.SERVFAIL), 0, 0, 0, 0)
 
 
+def encode_question_free(wire: bytes, edns: Edns, reply: Reply) -> bytes:
+    """Return a response of a header and OPT alone (RFC 7873, section 5.4)."""
+    return append_record(encode_error(wire, reply.rcode & 15), _encode_opt(edns, reply))
+
+
 def append_record(response: bytes, record: bytes) -> bytes:
     """Return the response with one more additional record, already encoded, at its end."""
     count = int.from_bytes(response[10:12], "big") + 1
@@ -61,16 +67,17 @@ def encode_query(query: Query) -> bytes:
     return message
 
 
-def encode_reply(query: Query, reply: Reply, *, limit: int) -> bytes:
+def encode_reply(query: Query, reply: Reply, *, limit: int, padded_to: int = 0) -> bytes:
     """Return the response, of at most `limit` octets: 512 or more, so that question and OPT always fit.
 
     What does not fit is dropped from the end by whole records; TC says so unless only additional data is missing
-    (RFC 2181, section 9).
+    (RFC 2181, section 9). Zeros make its length a multiple of `padded_to` where the query has EDNS (RFC 7830).
     """
     opt = b"" if query.edns is None else _encode_opt(query.edns, reply)
-    writer = _Writer(query, reply.origin, limit - len(opt))
-    if writer.room < len(writer.out) and reply.extended_error is not None:
-        return encode_reply(query, msgspec.structs.replace(reply, extended_error=None), limit=limit)
+    padded_to = padded_to if opt else 0
+    writer = _Writer(query, reply.origin, limit - len(opt) - (TYPE_CLASS.size if padded_to else 0))
+    if writer.room < len(writer.out) and (reply.extended_error is not None or reply.options):
+        return encode_reply(query, _with_less(reply), limit=limit, padded_to=padded_to)
     answers, whole = writer.put_section(reply.answer) if reply.answer else (0, True)
     authorities = additionals = 0
     if whole and reply.authority:
@@ -79,16 +86,33 @@ def encode_reply(query: Query, reply: Reply, *, limit: int) -> bytes:
         additionals = sum(map(writer.put_whole, reply.additional))
     if not whole and reply.extended_error is not None and reply.extended_error[1]:
         # Records go before text that is for people (RFC 8914, section 3).
-        return encode_reply(
-            query, msgspec.structs.replace(reply, extended_error=(reply.extended_error[0], "")), limit=limit
-        )
+        less = msgspec.structs.replace(reply, extended_error=(reply.extended_error[0], ""))
+        return encode_reply(query, less, limit=limit, padded_to=padded_to)
     out = writer.out
     if opt:
         out += opt
         additionals += 1
+    if padded_to:
+        _pad(out, len(out) - len(opt), padded_to, limit)
     flags = _encode_flags(query, reply, truncated=reply.truncated or not whole)
     HEADER.pack_into(out, 0, query.id, flags, 1, answers, authorities, additionals)
     return bytes(out)
+
+
+def _with_less(reply: Reply) -> Reply:
+    """Return the reply without its extended error, or else without the last of its options."""
+    if reply.extended_error is not None:
+        return msgspec.structs.replace(reply, extended_error=None)
+    return msgspec.structs.replace(reply, options=reply.options[:-1])
+
+
+def _pad(out: bytearray, opt: int, block: int, limit: int) -> None:
+    """Add PADDING to a message that ends with its OPT, which begins at an index."""
+    size = len(out) + TYPE_CLASS.size
+    padding = min(-size % block, limit - size)
+    out += TYPE_CLASS.pack(PADDING_OPTION, padding) + bytes(padding)
+    rdata = opt + 1 + RECORD.size
+    out[rdata - 2 : rdata] = (len(out) - rdata).to_bytes(2, "big")
 
 
 def encode_stream(query: Query, reply: Reply, rrsets: Iterable[RRset], *, limit: int) -> Iterator[bytes]:

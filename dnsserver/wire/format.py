@@ -18,6 +18,7 @@ AD = 0x0020
 CD = 0x0010
 DO = 0x8000  # in the flags of OPT (RFC 3225, section 3)
 
+PADDING_OPTION = 12  # RFC 7830, section 3
 EDE_OPTION = 15  # RFC 8914, section 2
 BADKEY = 17  # TSIG error (RFC 8945, section 5.2.1)
 

@@ -72,6 +72,14 @@ def parse_query(wire: bytes) -> Query:
     return query
 
 
+def parse_question_free(wire: bytes) -> Edns | None:
+    """Return the EDNS of a message that is nothing but a header and OPT (RFC 7873, section 5.4); None for any other."""
+    if len(wire) < HEADER_SIZE or wire[4:HEADER_SIZE] != b"\0\0\0\0\0\0\0\1":
+        return None
+    edns, fault = _parse_extra_records(wire, HEADER_SIZE, 0, 1)
+    return edns if fault is None else None
+
+
 def _question_end(wire: bytes) -> int:
     """Return the index behind QNAME, which starts the message and so has nothing to point to."""
     index = HEADER_SIZE

@@ -7,13 +7,14 @@ import pytest
 
 from dnsserver import corefile
 from dnsserver.plugins import order, without_effect
-from dnsserver.plugins.order import ORDER, STATES, Support, available, check
+from dnsserver.plugins.order import COREDNS, ORDER, OWN, STATES, Support, available, check
 from dnsserver.plugins.plugin import Context
 
 
 def test_order() -> None:
     """Each directive has one place; what wraps comes before what it wraps."""
-    assert len(ORDER) == len(set(ORDER)) == 60
+    assert len(COREDNS) == 60
+    assert len(ORDER) == len(set(ORDER)) == 60 + len(OWN)
     wrapping = ("prometheus", "errors", "log", "loadbalance", "cache", "hosts", "kubernetes", "file", "forward")
     assert [name for name in ORDER if name in wrapping] == list(wrapping)
 
