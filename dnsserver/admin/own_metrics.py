@@ -57,6 +57,7 @@ def _sources(cluster: Cluster, primary: str, now: float) -> Iterator[Metric]:
             ("refused_objects", "Objects that could not be understood."),
             ("lists", "Complete lists."),
             ("watch_errors", "Watches that ended in an error."),
+            ("relist_differences", "Changes that a watch has missed, found and repaired by a list beside it."),
         )
     }
     ignored = CounterMetricFamily(
@@ -70,6 +71,7 @@ def _sources(cluster: Cluster, primary: str, now: float) -> Iterator[Metric]:
             ("refused_objects", status.refused),
             ("lists", status.lists),
             ("watch_errors", status.watch_errors),
+            ("relist_differences", status.relist_differences),
         ):
             for kind in source.kinds:
                 counters[name].add_metric((primary, kind.value), counts[kind])

@@ -68,6 +68,14 @@ class _HeadView(_View):
     metadata: _HeadMeta = msgspec.field(default_factory=_HeadMeta)
 
 
+class _BookmarkMeta(_View):
+    annotations: Any = None
+
+
+class _Bookmark(_View):
+    metadata: _BookmarkMeta = msgspec.field(default_factory=_BookmarkMeta)
+
+
 class Head(msgspec.Struct, frozen=True, gc=False):
     """Who an object of a watch event is, whatever else is wrong with it; "" where a part cannot be read."""
 
@@ -106,6 +114,7 @@ class APIResourceList(_View):
 _LIST = msgspec.json.Decoder(ListBody)
 _STATUS = msgspec.json.Decoder(Status)
 _HEAD = msgspec.json.Decoder(_HeadView)
+_BOOKMARK = msgspec.json.Decoder(_Bookmark)
 _GROUP = msgspec.json.Decoder(APIGroup)
 _RESOURCES = msgspec.json.Decoder(APIResourceList)
 
@@ -132,6 +141,15 @@ def decode_head(kind: Kind, raw: msgspec.Raw) -> Head:
     meta = view.metadata
     namespace = _text(meta.namespace) if kind.namespaced else ""
     return Head(_text(view.kind), (namespace, _text(meta.name)), _text(meta.uid), _text(meta.resource_version))
+
+
+def ends_initial_events(raw: msgspec.Raw) -> bool:
+    """Say whether a bookmark marks the end of what a streamed list consists of (KEP-3157). Never raises."""
+    try:
+        annotations = _BOOKMARK.decode(raw).metadata.annotations
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return False
+    return isinstance(annotations, dict) and annotations.get("k8s.io/initial-events-end") == "true"
 
 
 def decode_group(body: bytes) -> APIGroup:

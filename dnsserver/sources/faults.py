@@ -33,6 +33,7 @@ class Trouble(Enum):
     REFUSED = "refused"  # any other status
     NONSENSE = "nonsense"  # an answer that is not what was asked for
     SHORT = "short"  # a watch that ended as soon as it began
+    UNMARKED = "unmarked"  # a streamed list whose end is not told
     BUG = "bug"  # ours
 
 

@@ -18,6 +18,7 @@ class SourceStatus:
     ignored: int = 0  # documents of kinds that decide no answer
     lists: Counter[Kind] = field(default_factory=Counter)  # complete lists
     watch_errors: Counter[Kind] = field(default_factory=Counter)  # watches that ended in an error
+    relist_differences: Counter[Kind] = field(default_factory=Counter)  # changes a watch has missed, as a list showed
     last_contact: dict[Kind, float] = field(default_factory=dict)  # time.monotonic() of the last good answer
 
     def contact(self, kind: Kind) -> None:

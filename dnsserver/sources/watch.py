@@ -1,60 +1,50 @@
 """List, then watch, one kind: a source that survives everything the API server and the network do.
 
-It follows client-go's reflector: a list is paged and only counts once it is complete; a watch goes on from the last
-resourceVersion; whatever fails is tried again after a growing pause, for ever. What was last known stays known until
-the API server itself says otherwise.
+It follows client-go's reflector: a list comes as the beginning of a watch where the API server can do that (KEP-3157),
+else in pages, and only counts once it is complete; a watch goes on from the last resourceVersion; whatever fails is
+tried again after a growing pause, for ever. What was last known stays known until the API server itself says otherwise.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
-from asyncio_extras import call_in_executor
 
 from dnsserver.events import Changed, Deleted, Event, ListedPage, ListEnded, ListStarted, NotServed
-from dnsserver.objects import InvalidObjectError, Key, Kind, Object, WatchEvent, decode_object, decode_watch_event
+from dnsserver.objects import InvalidObjectError, Key, Kind, Object, WatchEvent
+from dnsserver.sources.answers import parse_event, parse_object, parsed, read_lines
 from dnsserver.sources.api import Api, Response, UnreachableError
 from dnsserver.sources.backoff import Backoff, Clock, SystemClock
 from dnsserver.sources.discovery import discover, qualified_resource, resource_path
-from dnsserver.sources.envelopes import Head, ListBody, comparable, decode_head, decode_list_body, is_named
+from dnsserver.sources.envelopes import (
+    Head,
+    ListBody,
+    comparable,
+    decode_head,
+    decode_list_body,
+    ends_initial_events,
+    is_named,
+)
 from dnsserver.sources.faults import FaultError, Stage, Trouble, fault_of_event, fault_of_response, nonsense
-from dnsserver.sources.lines import LineBuffer, LineTooLongError
-from dnsserver.sources.nesting import prune
+from dnsserver.sources.refusals import Refusals
+from dnsserver.sources.relist import Relist
 from dnsserver.sources.source import SourceStatus
+from dnsserver.sources.timing import Timing
+from dnsserver.sources.troubles import Troubles
+from dnsserver.sources.versions import Comparison, Stream, Versions
+
+__all__ = ["ResourceWatch", "Timing"]
 
 logger = logging.getLogger("plugin/kubernetes")
-
-_T = TypeVar("_T")
-
-_QUIET = {Trouble.EXPIRED, Trouble.TOO_NEW, Trouble.SHORT}  # part of an API server's ordinary life
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The pauses and limits, in seconds unless said otherwise; the defaults are client-go's where it has them."""
-
-    page_size: int = 500  # objects
-    backoff_first: float = 0.8
-    backoff_cap: float = 30.0
-    backoff_reset: float = 120.0
-    retry_after_cap: float = 300.0
-    watch_min: float = 300.0  # the server is asked to end a watch after a random time between these two
-    watch_max: float = 600.0
-    watch_silence: float = 150.0  # bookmarks come about every minute: two missing ones mean a dead connection
-    watch_short: float = 1.0  # a watch without an event that ends sooner is a failure
-    answer_silence: float = 60.0  # before and within any other answer
-    absent_retry: float = 30.0  # longest pause before looking again for a resource that is not served
-    forbidden_retry: float = 60.0  # shortest pause before trying again what is forbidden
 
 
 class ResourceWatch:
     """The source of one kind (`dnsserver.sources.source.Source`).
 
-    `selector` and `field_selector` are applied by the API server. One iteration of `events` at a time.
+    `selector` and `field_selector` are applied by the API server. Lists are streamed where the API server can do that,
+    unless `streamed` forbids it. One iteration of `events` at a time.
     """
 
     def __init__(
@@ -64,6 +54,7 @@ class ResourceWatch:
         *,
         selector: str = "",
         field_selector: str = "",
+        streamed: bool = True,
         status: SourceStatus | None = None,
         timing: Timing | None = None,
         clock: Clock | None = None,
@@ -82,16 +73,22 @@ class ResourceWatch:
             reset=self._timing.backoff_reset,
         )
         self._name = qualified_resource(kind)
-        self._refusals = _Refusals(kind, self._status)
+        self._refusals = Refusals(kind, self._status)
+        self._troubles = Troubles(self._name)
+        self._versions = Versions()
+        self._relist = Relist(
+            kind, self._page_now, self._versions, self._clock, (self._timing.relist_min, self._timing.relist_max)
+        )
         self._path = ""  # of the resource; "" until its version is known
         self._version = ""  # the last resourceVersion; "" before the first list
         self._unavailable = False  # the API server does not know that version (any more): list what is there now
+        self._streamed = streamed  # the API server may be able to stream lists
+        self._stream_next = streamed  # and the next one shall be
         self._in_pages = False  # the API server pages lists of any age: relists are paged as well
         self._synced = False  # the next step is to watch, not to list
         self._listed = False  # there is a last good state
         self._doubted = False  # a 404 made discovery necessary
         self._not_served = ""  # why, while that is what the store was told last
-        self._trouble: tuple[Stage, Trouble] | None = None  # the failure that was logged last
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -105,28 +102,33 @@ class ResourceWatch:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield events until the iterator is closed; never raises and never ends."""
-        while True:
-            try:
-                async with aclosing(self._step()) as events:
-                    async for event in events:
-                        yield event
-                continue
-            except FaultError as error:
-                fault = error
-            except Exception:
-                # A fault of ours must not end the source: the zone would grow old without a word.
-                logger.exception("unexpected failure with %s; listing again", self._name)
-                fault = FaultError(Trouble.BUG, Stage.DISCOVER, "unexpected failure")
-            for event in self._failed(fault):
-                yield event
-            await self._clock.sleep(self._pause(fault))
+        try:
+            while True:
+                try:
+                    async with aclosing(self._step()) as events:
+                        async for event in events:
+                            yield event
+                    continue
+                except FaultError as error:
+                    fault = error
+                except Exception:
+                    # A fault of ours must not end the source: the zone would grow old without a word.
+                    logger.exception("unexpected failure with %s; listing again", self._name)
+                    fault = FaultError(Trouble.BUG, Stage.DISCOVER, "unexpected failure")
+                for event in self._failed(fault):
+                    yield event
+                await self._clock.sleep(self._pause(fault))
+        finally:
+            await self._relist.stop()
 
     async def _step(self) -> AsyncGenerator[Event, None]:
         """Find the resource, list it, or watch it once. Raises `FaultError`."""
         if not self._path:
             self._path = await self._find()
         try:
-            async with aclosing(self._watch() if self._synced else self._list()) as events:
+            streams = self._stream_next and not self._synced
+            step = self._stream() if streams else self._watch() if self._synced else self._list()
+            async with aclosing(step) as events:
                 async for event in events:
                     yield event
         except FaultError as fault:
@@ -145,8 +147,88 @@ class ResourceWatch:
 
     # Listing
 
+    async def _stream(self) -> AsyncGenerator[Event, None]:
+        """Yield a list and what follows it from one watch; where that fails within the list, it is asked for plainly.
+
+        Raises `FaultError` for what fails after the list.
+        """
+        await self._relist.stop()
+        self._stream_next = False  # not again before a list has succeeded, lest every failure costs two requests
+        try:
+            async with aclosing(self._watch(initial=True)) as events:
+                async for event in events:
+                    yield event
+        except FaultError as fault:
+            if self._synced:
+                raise
+            if fault.trouble in (Trouble.REFUSED, Trouble.UNMARKED):
+                self._streamed = False
+            logger.debug("cannot stream the list of %s: %s", self._name, fault.reason)
+
+    async def _initial(self, lines: AsyncGenerator[bytes, None]) -> AsyncGenerator[Event, None]:
+        """Yield the list that a watch begins with. Raises `FaultError` where it does not come to its end.
+
+        It consists of ADDED events. Should others be among them, they follow it, and whatever else is told of their
+        objects as well.
+        """
+        kind, begun = self._kind, self._clock.now()
+        stream, later, moved = Stream(""), list[WatchEvent](), set[Key]()
+        objects, kept, count = list[Object](), list[Key](), 0
+        self._refusals.list_started()
+        self._versions.list_started()
+        yield ListStarted(kind)
+        while True:
+            watched = await self._next(lines, begun)
+            if watched.type == "BOOKMARK" and ends_initial_events(watched.object):
+                break
+            head = decode_head(kind, watched.object)
+            if watched.type != "ADDED" or head.key in moved:
+                later.append(watched)
+                moved.add(head.key)
+                continue
+            count += 1
+            self._versions.list(head)
+            try:
+                value = self._changed(watched, head, new=stream.is_new(head))
+                objects += [value.value] if isinstance(value, Changed) else []
+            except InvalidObjectError as error:
+                self._refusals.refuse(error)
+                kept += [error.key] if is_named(kind, error.key) else []
+            if len(objects) >= self._timing.page_size:
+                yield ListedPage(kind, tuple(objects), tuple(kept))
+                objects, kept = [], []
+        version = decode_head(kind, watched.object).resource_version
+        if not version:
+            raise nonsense(Stage.LIST, "a streamed list without resourceVersion")
+        yield ListedPage(kind, tuple(objects), tuple(kept))
+        self._refusals.list_ended()
+        self._versions.list_ended()
+        self._list_done(version, count, in_pages=False)
+        yield ListEnded(kind)
+        for watched in later:
+            event = self._understand(watched, stream)
+            if event is not None:
+                yield event
+
+    async def _next(self, lines: AsyncGenerator[bytes, None], begun: float) -> WatchEvent:
+        """Return the next event of a streamed list. Raises `FaultError`."""
+        if self._clock.now() - begun > self._timing.initial_limit:
+            raise FaultError(Trouble.UNMARKED, Stage.LIST, "the streamed list does not end")
+        try:
+            async with asyncio.timeout(self._timing.initial_silence):
+                watched = await parse_event(await anext(lines))
+        except TimeoutError:
+            raise FaultError(Trouble.UNMARKED, Stage.LIST, "the streamed list stops without its end") from None
+        except StopAsyncIteration:
+            raise FaultError(Trouble.SHORT, Stage.LIST, "the streamed list is cut off") from None
+        if watched.type == "ERROR":
+            raise fault_of_event(watched.object)
+        self._status.contact(self._kind)
+        return watched
+
     async def _list(self) -> AsyncGenerator[Event, None]:
         """Yield a whole list. Raises `FaultError`; what came until then never counts, as the list has not ended."""
+        await self._relist.stop()
         asked = "" if self._unavailable else self._version or "0"
         limit = 0 if self._version and not self._in_pages and not self._unavailable else self._timing.page_size
         token = version = ""
@@ -167,6 +249,7 @@ class ResourceWatch:
             if not pages:
                 version = page.metadata.resource_version or ""
                 self._refusals.list_started()
+                self._versions.list_started()
                 yield ListStarted(self._kind)
             pages += 1
             count += len(page.items or ())
@@ -180,6 +263,7 @@ class ResourceWatch:
                 raise nonsense(Stage.LIST, "the list repeats a page")
             token = following
         self._refusals.list_ended()
+        self._versions.list_ended()
         self._list_done(version, count, in_pages=asked == "0" and pages > 1)
         yield ListEnded(self._kind)
 
@@ -199,7 +283,7 @@ class ResourceWatch:
         except UnreachableError as error:
             raise FaultError(Trouble.UNREACHABLE, Stage.LIST, str(error)) from None
         try:
-            page = await _parsed(decode_list_body, body)
+            page = await parsed(decode_list_body, body)
         except ValueError as error:  # msgspec's errors are ValueErrors
             raise nonsense(Stage.LIST, f"not a list: {error}") from None
         if page.kind != f"{self._kind.value}List":
@@ -208,6 +292,10 @@ class ResourceWatch:
             raise nonsense(Stage.LIST, "a list without resourceVersion")
         self._status.contact(self._kind)
         return page
+
+    async def _page_now(self, token: str) -> ListBody:
+        """Return one page of a list of what is there now. Raises `FaultError`."""
+        return await self._page("", self._timing.page_size, token)
 
     async def _pages(self, items: list[msgspec.Raw]) -> AsyncGenerator[Event, None]:
         """Yield decoded objects; a long answer (no API server need page) in parts, so that queries go on between."""
@@ -218,8 +306,9 @@ class ResourceWatch:
             objects: list[Object] = []
             kept: list[Key] = []
             for raw in items[start : start + size]:
+                self._versions.list(decode_head(self._kind, raw))
                 try:
-                    objects.append(_decode(self._kind, raw))
+                    objects.append(parse_object(self._kind, raw))
                 except InvalidObjectError as error:
                     self._refusals.refuse(error)
                     if is_named(self._kind, error.key):
@@ -238,41 +327,62 @@ class ResourceWatch:
         first = not self._listed
         self._version, self._unavailable, self._synced, self._listed = version, False, True, True
         self._doubted, self._not_served = False, ""
+        self._relist.postpone()
+        self._stream_next = self._streamed
         self._status.lists[self._kind] += 1
-        if first or self._solved(Stage.LIST):
-            self._trouble = None
+        if self._troubles.solved(Stage.LIST) or first:
             logger.info("listed %d %s", count, self._name)
 
     # Watching
 
-    async def _watch(self) -> AsyncGenerator[Event, None]:
-        """Yield changes until the watch ends; returns where another may go on from there. Raises `FaultError`."""
+    async def _watch(self, *, initial: bool = False) -> AsyncGenerator[Event, None]:
+        """Yield changes until the watch ends; returns where another may go on from there. Raises `FaultError`.
+
+        An `initial` watch begins with a list.
+        """
         begun = self._clock.now()
-        stream = _Stream(self._version)
+        query = self._watch_query() | (self._initial_query() if initial else {})
+        stream = Stream(self._version)
         opened = False
         try:
-            async with self._api.request(
-                self._path, self._watch_query(), read_timeout=self._timing.watch_silence
-            ) as response:
+            async with self._api.request(self._path, query, read_timeout=self._timing.watch_silence) as response:
                 if response.status != 200:
                     raise fault_of_response(response.status, response.headers, await response.read(), Stage.OPEN)
                 opened = True
-                self._proved(Stage.OPEN)
-                async with aclosing(_lines(response)) as lines:
-                    async for line in lines:
-                        event = self._understand(await _event(line), stream)
-                        if event is not None:
-                            yield event
+                if not initial:
+                    self._proved(Stage.OPEN)
+                async with aclosing(self._read(response, stream, initial=initial)) as events:
+                    async for event in events:
+                        yield event
         except UnreachableError as error:
             if not opened:
                 # Where nothing listens, the API server is restarting and will know our version (client-go).
                 raise FaultError(Trouble.UNREACHABLE, Stage.OPEN, str(error), rewatch=error.refused) from None
+            if not self._synced:
+                raise FaultError(Trouble.SHORT, Stage.LIST, str(error)) from None
             # Cut off, hung or in the middle of a line: nothing is lost, another watch goes on from the last event.
             logger.debug("the watch of %s broke off: %s", self._name, error)
             self._status.watch_errors[self._kind] += 1
-        if not stream.events and self._clock.now() - begun < self._timing.watch_short:
+        if not initial and not stream.events and self._clock.now() - begun < self._timing.watch_short:
             raise FaultError(Trouble.SHORT, Stage.STREAM, "the watch ended as soon as it began")
         self._proved(Stage.STREAM)
+
+    async def _read(self, response: Response, stream: Stream, *, initial: bool) -> AsyncGenerator[Event, None]:
+        """Yield what the answer to a watch tells, and what it should have told. Raises as reading lines does."""
+        async with aclosing(read_lines(response)) as lines:
+            if initial:
+                async with aclosing(self._initial(lines)) as events:
+                    async for listed in events:
+                        yield listed
+                stream.begin(self._version)
+            async for line in lines:
+                event = self._understand(await parse_event(line), stream)
+                if event is not None:
+                    yield event
+                for repair in self._repairs(self._relist.compared(self._version), stream):
+                    yield repair
+        for repair in self._repairs(self._relist.compared(self._version, ended=True), stream):
+            yield repair
 
     def _watch_query(self) -> dict[str, str]:
         """Return the query of a watch that goes on from the last version."""
@@ -287,7 +397,12 @@ class ResourceWatch:
         query |= self._selectors
         return query
 
-    def _understand(self, watched: WatchEvent, stream: "_Stream") -> Event | None:
+    def _initial_query(self) -> dict[str, str]:
+        """Return what makes a watch begin with a list: no older than the last version, or as things are now."""
+        asked = "" if self._unavailable else self._version
+        return {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": asked}
+
+    def _understand(self, watched: WatchEvent, stream: Stream) -> Event | None:
         """Return what one line of a watch tells the store, None for nothing. Raises `FaultError`."""
         if watched.type == "ERROR":
             raise fault_of_event(watched.object)
@@ -311,13 +426,36 @@ class ResourceWatch:
             if not is_named(kind, head.key):
                 raise InvalidObjectError(kind, head.key, "deleted, but which one cannot be read")
             self._refusals.forget(head.key)
+            if new:
+                self._versions.delete(head)
             # A uid never comes back, so an old deletion of it does no harm, whatever its version.
             return Deleted(kind, head.key, head.uid) if new or head.uid else None
         if watched.type not in ("ADDED", "MODIFIED"):
             raise InvalidObjectError(kind, head.key, f"unknown watch event type {watched.type[:20]!r}")
+        if new:
+            self._versions.change(head)
         if head.kind != kind.value:
             raise InvalidObjectError(kind, head.key, f"kind is {head.kind[:63]!r}")
-        return Changed(kind, _decode(kind, watched.object)) if new else None
+        return Changed(kind, parse_object(kind, watched.object)) if new else None
+
+    def _repairs(self, comparison: Comparison | None, stream: Stream) -> list[Event]:
+        """Return the events that the watch has missed, and count them."""
+        events: list[Event] = []
+        for head, body in comparison.changed() if comparison else ():
+            stream.is_new(head)
+            self._versions.change(head)
+            try:
+                events.append(Changed(self._kind, parse_object(self._kind, body)))
+            except InvalidObjectError as error:
+                self._refusals.refuse(error)
+        for key in comparison.deleted() if comparison else ():
+            self._versions.forget(key)
+            self._refusals.forget(key)
+            events.append(Deleted(self._kind, key))
+        if events:
+            self._status.relist_differences[self._kind] += len(events)
+            logger.warning("the watch of %s has missed %d changes, as a list shows; repaired", self._name, len(events))
+        return events
 
     # Failing
 
@@ -330,7 +468,8 @@ class ResourceWatch:
         absent = fault.trouble is Trouble.ABSENT
         if absent:
             self._version, self._unavailable, self._listed = "", False, False
-        self._log(fault)
+            self._versions.clear()
+        self._troubles.tell(fault, known=self._listed)
         if not absent and (fault.trouble is not Trouble.FORBIDDEN or self._listed):
             return []
         reason = fault.reason if absent else f"not allowed to list {self._name}"
@@ -349,124 +488,12 @@ class ResourceWatch:
             return max(pause, timing.forbidden_retry * (1 + 0.1 * chance))
         return pause
 
-    def _log(self, fault: FaultError) -> None:
-        """Tell of a failure, once for as long as it stays the same."""
-        trouble = fault.stage, fault.trouble
-        if trouble == self._trouble:
-            return
-        self._trouble = trouble
-        if fault.trouble is Trouble.ABSENT:
-            logger.info("%s: there are none until it has", fault.reason)
-            return
-        level = logging.INFO if fault.trouble in _QUIET else logging.WARNING
-        then = "keeping what was last known" if self._listed else "nothing of it is known yet"
-        if fault.trouble is Trouble.FORBIDDEN:
-            then += f"; the account needs the verbs list and watch on {self._name}"
-        logger.log(level, "cannot %s %s: %s; %s", _VERBS[fault.stage], self._name, fault.reason, then)
-
-    def _solved(self, stage: Stage) -> bool:
-        """Say whether success at a stage ends the trouble that was logged."""
-        return self._trouble is not None and self._trouble[0] <= stage
-
     def _proved(self, stage: Stage) -> None:
         """Note success at a stage of the watch."""
         if stage is Stage.OPEN:
             self._status.contact(self._kind)
-        if self._solved(stage):
-            self._trouble = None
+        if self._troubles.solved(stage):
             logger.info("watching %s again", self._name)
-
-
-class _Stream:
-    """What one watch has told so far: of each object, only ever newer states count.
-
-    Replays and events out of order are no business of an API server, and must still end in its state.
-    """
-
-    def __init__(self, version: str) -> None:
-        self._base = comparable(version)  # everything up to here is known
-        self._seen: dict[Key, int] = {}
-        self.events = 0  # of any type but ERROR
-
-    def is_new(self, head: Head) -> bool:
-        """Say whether an object's state is newer than what is known; note that it is known now."""
-        version = comparable(head.resource_version)
-        if version is None:
-            return True
-        if (self._base is not None and version <= self._base) or version <= self._seen.get(head.key, -1):
-            return False
-        self._seen[head.key] = version
-        return True
-
-
-class _Refusals:
-    """The objects that could not be understood: counted always, logged once per object and reason."""
-
-    def __init__(self, kind: Kind, status: SourceStatus) -> None:
-        self._kind = kind
-        self._status = status
-        self._told: dict[Key, set[str]] = {}
-        self._in_list: dict[Key, set[str]] = self._told
-
-    def refuse(self, error: InvalidObjectError) -> None:
-        """Count an object, and tell of it if that is new."""
-        self._status.refused[self._kind] += 1
-        if error.reason not in self._told.get(error.key, ()):
-            logger.warning("refused %s", error)
-        reasons = self._told.setdefault(error.key, set())
-        reasons.add(error.reason)
-        self._in_list[error.key] = reasons
-
-    def forget(self, key: Key) -> None:
-        """Note that an object is gone."""
-        self._told.pop(key, None)
-
-    def list_started(self) -> None:
-        """Begin to note what is refused in a list."""
-        self._in_list = {}
-
-    def list_ended(self) -> None:
-        """Forget the objects that the list did not refuse."""
-        self._told = self._in_list
-
-
-_VERBS = {Stage.DISCOVER: "look for", Stage.LIST: "list", Stage.OPEN: "watch", Stage.STREAM: "go on watching"}
-
-
-async def _parsed(decode: Callable[[bytes], _T], body: bytes) -> _T:
-    """Parse a document, one that is nested too deeply included. Raises `ValueError`."""
-    try:
-        return decode(body)
-    except RecursionError:
-        return decode(await call_in_executor(prune, body))
-
-
-async def _event(line: bytes) -> WatchEvent:
-    """Parse one line of a watch. Raises `FaultError`."""
-    try:
-        return await _parsed(decode_watch_event, line)
-    except ValueError as error:  # msgspec's errors are ValueErrors
-        raise nonsense(Stage.STREAM, f"not a watch event: {error}") from None
-
-
-def _decode(kind: Kind, raw: msgspec.Raw) -> Object:
-    """Parse an object. Raises `InvalidObjectError`."""
-    try:
-        return decode_object(kind, raw)
-    except RecursionError:  # as deep as the document could just be
-        return decode_object(kind, prune(bytes(raw)))
-
-
-async def _lines(response: Response) -> AsyncGenerator[bytes, None]:
-    """Yield the lines of a watch; one that is cut off is none. Raises `FaultError`, `UnreachableError`."""
-    buffer = LineBuffer()
-    async with aclosing(response.chunks()) as chunks:
-        async for chunk in chunks:
-            try:
-                for line in buffer.feed(chunk):
-                    yield line
-            except LineTooLongError as error:
-                raise nonsense(Stage.STREAM, str(error)) from None
 
 
 def _newer(known: str, seen: str) -> str:

@@ -1,7 +1,7 @@
 """One Service as it is published: what each VMI and each EndpointSlice contributes to it; no I/O."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from immutables import Map
 
@@ -87,14 +87,16 @@ class Entry:
             if port.name:
                 self._ports[port.labels] += 1 if add else -1
 
-    def flush(self, service: Service | None, publication: Publication, *, hidden: bool = False) -> None:
+    def flush(self, service: Service | None, publication: Publication, *, hidden: bool = False) -> Iterator[None]:
         """Bring the zones in line with the contributions; None withdraws the Service and all that is below it.
 
-        A Service that is `hidden` is withdrawn too, but may come back with what it has.
+        A Service that is `hidden` is withdrawn too, but may come back with what it has. Yields after each small step;
+        the zones are right once it has ended.
         """
         if service is None:
             for source in tuple(self._contributions):
                 self.contribute(source, ())
+                yield
         if hidden:
             service = None
         foreign = bool(self._foreign)
@@ -109,7 +111,7 @@ class Entry:
             owner = service_name(one, origin) if one else None
             if owner is not None:
                 self._flush_names(owner, origin, service, ports, publication)
-                self._flush_hosts(owner, origin, publication)
+                yield from self._flush_hosts(owner, origin, publication)
         self._published, self._published_ports = service, ports
         self._touched.clear()
 
@@ -141,7 +143,7 @@ class Entry:
             records = PortRecords(view, owner, labels) if view is not None and labels in ports else None
             publication.set(origin, name, records)
 
-    def _flush_hosts(self, owner: Name, origin: Name, publication: Publication) -> None:
+    def _flush_hosts(self, owner: Name, origin: Name, publication: Publication) -> Iterator[None]:
         """Set the names of the endpoints that have changed, and the PTR records that lead to them."""
         primary = origin == publication.zones[0]
         for prefix, before in self._touched.items():
@@ -154,6 +156,7 @@ class Entry:
                     publication.point(address, remove=(name,))
                 for address in has - had:
                     publication.point(address, add=(name,))
+            yield
 
     def _point_service(self, before: Service | None, after: Service | None, publication: Publication) -> None:
         """Set the PTR records of the Service's cluster IPs."""

@@ -1,6 +1,6 @@
 """Who concerns whom: Services and the VMIs they select, pods and the VMIs they run; no I/O."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Set
 
 from dnsserver.derive.vmi import NO_PODS, PodAddresses, pod_labels, selects
 from dnsserver.objects import EndpointSlice, Key, Pod, Service, VirtualMachineInstance
@@ -45,13 +45,6 @@ class SelectorIndex:
             return []
         candidates = (service for pair in pod_labels(vmi).items() for service in anchors.get(pair, {}).values())
         return [service.name for service in candidates if selects(service, vmi)]
-
-    def members(self, names: set[str], vmis: Iterable[VirtualMachineInstance]) -> Iterator[tuple[str, str]]:
-        """Yield (Service, VMI) for the Services of that name, all of one namespace, and the VMIs that each selects."""
-        for vmi in vmis:
-            for service in self.services(vmi):
-                if service in names:
-                    yield service, vmi.name
 
 
 class PodIndex:

@@ -1,6 +1,6 @@
 """All zones that one cluster's objects make, edited together and published in one step; no I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from dnsserver.derive.reverse import PointerRecords
 from dnsserver.names import Name, reverse_address, reverse_name
@@ -9,6 +9,8 @@ from dnsserver.zone import Fallback, Fixed, Records, Zone, ZoneEditor, find_orig
 # Nearly every address has one name, for which a tuple is the smallest; very many get a set that keeps its order.
 _Names = tuple[Name, ...] | dict[Name, None]
 _FEW = 16
+
+_RELEASED = 20  # records let go of in one step
 
 
 def _with(names: _Names, name: Name) -> _Names:
@@ -48,9 +50,14 @@ class Publication:
         self._endpoints: dict[bytes, _Names] = {}  # which endpoints have it
         self._apexes: dict[Name, Records] = {}  # what a zone's own name has besides
         self._moved: set[bytes] = set()
+        self._zones = {origin: editor.publish(0) for origin, editor in self._editors.items()}
+        self._replaced: list[Records] = []  # records that the zones of last time have, and the next will not
 
     def set(self, origin: Name, name: Name, records: Records | None) -> None:
         """Give a name of one zone its records, or take it out."""
+        before = self._zones[origin].nodes.get(name)
+        if before is not None and before is not records:
+            self._replaced.append(before)
         self._editors[origin].set(name, records)
 
     def fix(self, origin: Name, names: Iterable[tuple[Name, Records]]) -> None:
@@ -92,9 +99,10 @@ class Publication:
         services, endpoints = self._services.get(address, ()), self._endpoints.get(address, ())
         return PointerRecords(tuple(services), tuple(endpoints), self._ttl) if services or endpoints else None
 
-    def publish(self, serial: int) -> tuple[Zone, ...]:
-        """Return every zone as it is now, the forward ones first; `serial` 0 is a zone before its first sync."""
-        for address in self._moved:
+    def prepare(self) -> Iterator[None]:
+        """Give the addresses that have moved their PTR records; yields after each of them."""
+        while self._moved:
+            address = self._moved.pop()
             owner = reverse_name(address)
             origin = find_origin(self._reverse_zones, owner)
             if origin is not None:
@@ -102,6 +110,22 @@ class Publication:
                 if owner == origin:  # a zone of one address, as 10.0.0.0/27 makes them
                     apex = self._apexes[origin].rrsets(origin)
                     records = Fixed(apex + (records.rrsets(owner) if records else ()))
-                self._editors[origin].set(owner, records)
-        self._moved.clear()
-        return tuple(editor.publish(serial) for editor in self._editors.values())
+                self.set(origin, owner, records)
+            yield
+
+    def publish(self, serial: int) -> tuple[Zone, ...]:
+        """Return every zone as it is now, the forward ones first; `serial` 0 is a zone before its first sync.
+
+        Addresses that have moved show once they are prepared.
+        """
+        self._zones = {origin: editor.publish(serial) for origin, editor in self._editors.items()}
+        return tuple(self._zones.values())
+
+    def release(self) -> Iterator[None]:
+        """Let go of what the last publication has replaced, a little at a time.
+
+        Zones that nobody reads any more free all that they alone still hold in one go: 100,000 names took 120 ms.
+        """
+        while self._replaced:
+            del self._replaced[-_RELEASED:]
+            yield

@@ -3,11 +3,17 @@
 Events change objects and note what has to be derived again (`apply`); deriving edits the next zones (`refresh`); then
 all zones change at once. An event costs work in proportion to what it changes: a VMI's own contribution to the
 Services that select it, never the others'.
+
+What may take long is a *round*: an iterator that has done one small step whenever it yields, so that `refresh` can
+stop after any of them and go on later. Nothing changes objects under a round but itself: the events that come
+meanwhile wait in the inbox, and the round takes them in before it ends.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import cast
 
 from dnsserver.derive.aliases import port_alias, zonal
@@ -39,6 +45,8 @@ class Store:
         self._vmis: Table[VirtualMachineInstance] = Table()
         self._pod_objects: Table[Pod] = Table()
         self._staged: dict[Kind, dict[Key, Object]] = {}
+        self._inbox: deque[tuple[Event, float]] = deque()  # events to take in, and when they came
+        self._round: Iterator[None] | None = None  # what is left of the round that was cut short
         self._listed: set[Kind] = set()
         self._absent: set[Kind] = set()
         self._observations: dict[Key, Observation] = {}
@@ -55,6 +63,8 @@ class Store:
         self._implied: set[str] = set()  # namespaces that exist because something is in them, while none is known
         self._publication = Publication(config.zones, config.reverse_zones, config.ttl, _fallbacks(config))
         self._publish_apexes((), config.addresses)
+        self._now = 0.0  # of the refresh that is at work,
+        self._next_serial = 0  # and what it says the serial shall be
         self._synced = False
         self._changes = 0  # how many objects have changed since the last publication
         self.serial = 0  # rises with every change of an object, whatever it changes in the zones; 0 before the sync
@@ -124,25 +134,41 @@ class Store:
         """Take one event in; `refresh` makes it visible. `now` is in seconds of any clock that never goes back."""
         if event.kind not in self._config.kinds:
             return
+        if self._inbox or self._round is not None or isinstance(event, ListedPage | ListEnded | NotServed):
+            self._inbox.append((event, now))
+        else:
+            self._take(event, now)
+
+    def _take_all(self) -> Iterator[None]:
+        """Take in what has come, in its order."""
+        while self._inbox:
+            event, now = self._inbox.popleft()
+            match event:
+                case ListedPage(kind, objects, kept):
+                    yield from self._stage(kind, objects, kept, now)
+                case ListEnded(kind):
+                    yield from self._replace(kind, self._staged.pop(kind, {}), now)
+                    self._listed.add(kind)
+                    self._absent.discard(kind)
+                case NotServed(kind):
+                    self._staged.pop(kind, None)
+                    yield from self._replace(kind, {}, now)
+                    self._absent.add(kind)
+                case _:
+                    self._take(event, now)
+            yield
+
+    def _take(self, event: Event, now: float) -> None:
+        """Take in an event that costs little."""
         match event:
             case ListStarted(kind):
                 self._staged[kind] = {}
-            case ListedPage(kind, objects, kept):
-                self._stage(kind, objects, kept, now)
-            case ListEnded(kind):
-                self._replace(kind, self._staged.pop(kind, {}), now)
-                self._listed.add(kind)
-                self._absent.discard(kind)
             case Changed(kind, value):
                 self._put(kind, value, now)
             case Deleted(kind, key, uid):
                 self._delete(kind, key, uid)
-            case NotServed(kind):
-                self._staged.pop(kind, None)
-                self._replace(kind, {}, now)
-                self._absent.add(kind)
 
-    def _stage(self, kind: Kind, objects: Iterable[Object], kept: Iterable[Key], now: float) -> None:
+    def _stage(self, kind: Kind, objects: Iterable[Object], kept: Iterable[Key], now: float) -> Iterator[None]:
         """Note a page of a list; what has not changed stays the object it was, so that there are never two copies.
 
         Before the first sync nothing is visible anyway: a page is taken in as it comes, and not all of them at the end.
@@ -153,17 +179,25 @@ class Store:
             staged[value.key] = known if known is not None and known == value else value
             if not self._synced:
                 self._put(kind, value, now)
+            yield
         for key in kept:
             known = table.get(key)
             if known is not None:
                 staged[key] = known
+            yield
 
-    def _replace(self, kind: Kind, objects: dict[Key, Object], now: float) -> None:
+    def _replace(self, kind: Kind, objects: dict[Key, Object], now: float) -> Iterator[None]:
         """Make `objects` all there is of a kind."""
-        for key in [one.key for one in self._table(kind) if one.key not in objects]:
-            self._delete(kind, key, "")
-        for value in objects.values():
+        table = self._table(kind)
+        for namespace in table.namespaces():
+            for name in tuple(table.in_namespace(namespace)):
+                if (namespace, name) not in objects:
+                    self._delete(kind, (namespace, name), "")
+                yield
+        while objects:  # the last first, and none is kept longer than needed
+            _, value = objects.popitem()
             self._put(kind, value, now)
+            yield
 
     def _put(self, kind: Kind, value: Object, now: float) -> None:
         """Add an object, or replace the one of its name."""
@@ -315,7 +349,7 @@ class Store:
             for name in self._selectors.services(vmi):
                 self._mark((vmi.namespace, name), (Kind.VMI, vmi.name))
 
-    def _expire(self, now: float) -> None:
+    def _expire(self, now: float) -> Iterator[None]:
         """Note the VMIs whose grace or hold has run out."""
         while self._deadlines and self._deadlines[0][0] <= now:
             _, key = heapq.heappop(self._deadlines)
@@ -325,81 +359,105 @@ class Store:
             self._mark_vmi(vmi)
             if all(deadline <= now for deadline in observation.deadlines()):
                 del self._observations[key]
+            yield
 
-    def _expand(self) -> None:
+    def _expand(self) -> Iterator[None]:
         """Turn Services to derive as a whole into contributions, one pass over the VMIs of each namespace."""
-        for namespace in self._dirty_namespaces:
+        while self._dirty_namespaces:
+            namespace = self._dirty_namespaces.pop()
             self._publish_namespace(namespace)
             self._whole.setdefault(namespace, set()).update(self._services.in_namespace(namespace))
-            pods = self._pod_objects.in_namespace(namespace).values()
-            self._dirty_pods.update((namespace, pod.address) for pod in pods if pod.address)
-        self._dirty_namespaces.clear()
-        for namespace, names in self._whole.items():
+            for pod in self._pod_objects.in_namespace(namespace).values():
+                if pod.address:
+                    self._dirty_pods.add((namespace, pod.address))
+                yield
+        while self._whole:
+            namespace, names = self._whole.popitem()
             for name in names:
-                key = namespace, name
-                sources = self._dirty.setdefault(key, set())
-                sources.update((Kind.ENDPOINT_SLICE, one) for one in self._service_slices.get(key, ()))
-                if key in self._entries:
-                    sources.update(self._entries[key].sources)
-            for name, vmi in self._selectors.members(names, self._vmis.in_namespace(namespace).values()):
-                self._dirty[namespace, name].add((Kind.VMI, vmi))
-        self._whole.clear()
+                yield from self._expand_service((namespace, name))
+            for vmi in self._vmis.in_namespace(namespace).values():
+                for name in self._selectors.services(vmi):
+                    if name in names:
+                        self._dirty[namespace, name].add((Kind.VMI, vmi.name))
+                yield
+
+    def _expand_service(self, key: Key) -> Iterator[None]:
+        """Note all that contributes to a Service now, and its EndpointSlices; its VMIs are looked for together."""
+        sources = self._dirty.setdefault(key, set())
+        sources.update((Kind.ENDPOINT_SLICE, one) for one in self._service_slices.get(key, ()))
+        if key in self._entries:
+            for source in self._entries[key].sources:
+                sources.add(source)
+                yield
+        yield
 
     # -- zones out -----------------------------------------------------------------------------------------------------
 
     def refresh(self, now: float, *, serial: int, limit: int | None = None) -> bool:
-        """Derive what has changed and publish it; return False where `limit` contributions were not enough.
+        """Derive what has changed and publish it; return False where `limit` small steps were not enough.
 
         Nothing is seen before all of it is done: `zones` changes in one step, at the end. `serial` is what a changed
         zone's serial shall be; it never goes back.
         """
-        if not self._synced:
-            if self.missing:
-                return True
-            self._start()
-        self._expire(now)
-        self._expand()
-        left = limit if limit is not None else -1
-        while self._dirty and left:
-            key = next(iter(self._dirty))
-            left = self._derive(key, self._dirty[key], now, left)
-        if self._dirty:
+        self._now, self._next_serial = now, serial
+        if self._round is None:
+            self._round = self._work()
+        steps = self._round if limit is None else islice(self._round, limit)
+        taken = sum(1 for _ in steps)
+        if limit is not None and taken == limit:
             return False
-        self._publish_pods()
-        if (servers := self._name_servers()) != self._servers:
-            self._publish_apexes(*servers)
-        self.zones = self._publication.publish(serial)
-        if self._changes:
-            self.serial = max(serial, self.serial + 1)
-            self._changes = 0
+        self._round = None
         return True
 
-    def _start(self) -> None:
+    def _work(self) -> Iterator[None]:
+        """Do one round: take in what has come, derive what has changed, and publish it at the very end."""
+        yield from self._publication.release()
+        yield from self._take_all()
+        if not self._synced:
+            if self.missing:
+                return
+            yield from self._start()
+        while True:
+            yield from self._take_all()
+            yield from self._expire(self._now)
+            yield from self._expand()
+            while self._dirty:
+                key, sources = self._dirty.popitem()
+                yield from self._derive(key, sources)
+            yield from self._publish_pods()
+            if (servers := self._name_servers()) != self._servers:
+                self._publish_apexes(*servers)
+            yield from self._publication.prepare()
+            if not self._inbox:
+                break
+        self.zones = self._publication.publish(self._next_serial)
+        if self._changes:
+            self.serial = max(self._next_serial, self.serial + 1)
+            self._changes = 0
+
+    def _start(self) -> Iterator[None]:
         """Go from collecting to deriving: everything is new."""
         self._synced = True
         self._dirty_namespaces.update(one.name for one in self._namespaces)
         self._dirty_namespaces |= self._implied
         for service in self._services:
             self._mark_whole(service.key)
+            yield
 
-    def _derive(self, key: Key, sources: set[Source], now: float, left: int) -> int:
-        """Derive a Service's changed contributions and flush it once none is left; return what is left of the limit."""
+    def _derive(self, key: Key, sources: set[Source]) -> Iterator[None]:
+        """Derive a Service's changed contributions, then bring the zones in line with them."""
         service = self._published(key)
-        if service is None:
-            sources.clear()
         entry = self._entries.get(key) or Entry(self._config.ttl)
-        while sources and left and service is not None:
-            self._contribute(entry, service, sources.pop(), now)
-            left -= 1
-        if not sources:
-            del self._dirty[key]
-            empty = service is not None and self._config.ignore_empty and bool(service.cluster_ips)
-            entry.flush(service, self._publication, hidden=empty and not entry.has_ready)
+        while sources and service is not None:
+            self._contribute(entry, service, sources.pop(), self._now)
+            yield
+        empty = service is not None and self._config.ignore_empty and bool(service.cluster_ips)
+        yield from entry.flush(service, self._publication, hidden=empty and not entry.has_ready)
         if service is not None:
             self._entries[key] = entry
         else:
             self._entries.pop(key, None)
-        return left
+        yield
 
     def _published(self, key: Key) -> Service | None:
         """Return the Service if it is to be published at all."""
@@ -466,9 +524,10 @@ class Store:
                     continue
                 self._publication.set(origin, name, EMPTY if exists else None)
 
-    def _publish_pods(self) -> None:
+    def _publish_pods(self) -> Iterator[None]:
         """Set the names of the pods whose addresses have changed."""
-        for namespace, address in self._dirty_pods:
+        while self._dirty_pods:
+            namespace, address = self._dirty_pods.pop()
             exists = self.exposed(namespace) and self._pod_addresses.has(namespace, address)
             for origin in self._config.zones:
                 try:
@@ -476,7 +535,7 @@ class Store:
                 except InvalidNameError:
                     continue
                 self._publication.set(origin, name, pod_records(address, self._config.ttl) if exists else None)
-        self._dirty_pods.clear()
+            yield
 
     def _publish_apexes(self, servers: tuple[Name, ...], addresses: tuple[bytes, ...]) -> None:
         """Set the names that every zone has, and where its NS records lead: to ourselves."""

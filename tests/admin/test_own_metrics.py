@@ -60,6 +60,7 @@ async def test_cluster() -> None:
     source.status.refused[Kind.SERVICE] += 2
     source.status.lists[Kind.VMI] += 1
     source.status.watch_errors[Kind.NAMESPACE] += 3
+    source.status.relist_differences[Kind.VMI] += 5
     source.status.ignored = 4
     cluster = Cluster(Store(build.CONFIG), [source])
     async with following(cluster):
@@ -85,6 +86,8 @@ async def test_cluster() -> None:
     assert found["dnsserver_refused_objects"][name, "Service"] == 2
     assert found["dnsserver_lists"][name, "VirtualMachineInstance"] == 1
     assert found["dnsserver_watch_errors"][name, "Namespace"] == 3
+    assert found["dnsserver_relist_differences"][name, "VirtualMachineInstance"] == 5
+    assert found["dnsserver_relist_differences"][name, "Namespace"] == 0
     assert found["dnsserver_ignored_objects"] == {(name,): 4}
 
 

@@ -6,7 +6,8 @@
         ...  # point the code under test at api.url
         await api.seen("services", "watch")
 
-Resources are named by their plural (`virtualmachineinstances`), verbs are `list` and `watch`; discovery documents are
+Resources are named by their plural (`virtualmachineinstances`); verbs are `list`, `watch`, and `stream` for a watch
+that is to begin with a list (`sendInitialEvents`), which is refused unless `streams` is set. Discovery documents are
 asked for with the verb `get`, by their path. Everything is one event loop's: no locks, and what a method changes is
 seen by the next request.
 """
@@ -39,7 +40,7 @@ class Request:
 
     time: float  # of `FakeApiServer.clock`
     resource: str  # the plural, "" for a discovery document
-    verb: str  # list, watch or get
+    verb: str  # list, watch, stream or get
     path: str
     query: dict[str, str]
     headers: dict[str, str]  # names in lower case
@@ -90,6 +91,7 @@ class FakeApiServer:
         self.tokens = tokens  # accepted; None: anybody's
         self.forbidden: set[str] = set()  # resources that answer 403
         self.pages_any_age = True  # False: a list at resourceVersion=0 is not paged, as from the real watch cache
+        self.streams = False  # True: a list may come as the beginning of a watch, as from Kubernetes 1.34 on
         self.version = 1000  # the newest resourceVersion
         self.clock = clock
         self.port = 0
@@ -141,8 +143,11 @@ class FakeApiServer:
 
     # The objects
 
-    def put(self, value: JSON) -> JSON:
-        """Create or replace an object; a uid is given where it has none. Returns it as stored."""
+    def put(self, value: JSON, *, told: bool = True) -> JSON:
+        """Create or replace an object; a uid is given where it has none. Returns it as stored.
+
+        One that is not `told` no watch will ever tell of.
+        """
         resource = self._resource_of(value["kind"])
         value = copy.deepcopy(value)
         meta = value["metadata"]
@@ -153,14 +158,17 @@ class FakeApiServer:
             meta["uid"] = before.value["metadata"]["uid"] if before else f"uid-{self._uids}"
         stored = self._store(value)
         resource.objects[key] = stored
-        self._record(resource, "MODIFIED" if before else "ADDED", stored, before)
+        if told:
+            self._record(resource, "MODIFIED" if before else "ADDED", stored, before)
         return value
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
+    def delete(self, kind: str, namespace: str, name: str, *, told: bool = True) -> None:
         """Delete an object; it must be there."""
         resource = self._resource_of(kind)
         before = resource.objects.pop((namespace, name))
-        self._record(resource, "DELETED", self._store(copy.deepcopy(before.value)), before)
+        stored = self._store(copy.deepcopy(before.value))
+        if told:
+            self._record(resource, "DELETED", stored, before)
 
     def objects(self, kind: str) -> dict[tuple[str, str], JSON]:
         """Return the objects of a kind by (namespace, name)."""
@@ -275,11 +283,13 @@ class FakeApiServer:
         path = unquote(parts.path)
         resource = self._find(path)
         verb = ("watch" if query.get("watch") in ("true", "1") else "list") if resource else "get"
+        if verb == "watch" and query.get("sendInitialEvents") == "true":
+            verb = "stream"
         request = Request(self.clock(), resource, verb, path, query, headers)
         fault = self._next_fault(resource, verb)
         answer = Answer(writer, fault)
         reply = fault if isinstance(fault, Reply) else self._refusal(request)
-        if reply is None and verb == "watch":
+        if reply is None and verb in ("watch", "stream"):
             await self._watch(request, answer, fault)
             return
         self._log(request)
@@ -314,6 +324,8 @@ class FakeApiServer:
         if request.resource in self.forbidden:
             message = f'{request.resource} is forbidden: User "test" cannot {request.verb} resource'
             return refuse(403, "Forbidden", message)
+        if request.verb == "stream" and not self.streams:
+            return refuse(422, "Invalid", "sendInitialEvents is forbidden for watch unless the gate is enabled")
         return None
 
     def _discovery(self, path: str) -> Reply:
@@ -367,9 +379,12 @@ class FakeApiServer:
             watcher.queue.put_nowait(line)
         if isinstance(fault, Lines) and fault.then != "serve":
             watcher.queue.put_nowait(fault.then)
-        for line in _backlog(resource, version, selector):
+        initial = request.verb == "stream"
+        for line in _backlog(resource, "" if initial else version, selector):
             watcher.queue.put_nowait(line)
-        if version not in ("", "0") and int(version) < resource.compacted:
+        if initial:
+            watcher.queue.put_nowait(initial_end(resource.kind, self.version))
+        elif version not in ("", "0") and int(version) < resource.compacted:
             watcher.queue.put_nowait(event_line("ERROR", gone().body))
             watcher.queue.put_nowait("end")
         watchers = self._watchers[request.resource]
@@ -405,6 +420,12 @@ def _backlog(resource: _Resource, version: str, selector: str) -> list[bytes]:
         return [event_line("ADDED", one.body) for one in resource.objects.values() if _matches(one, selector)]
     lines = (_event(*change, selector) for change in resource.history if change[1].version > int(version))
     return [line for line in lines if line]
+
+
+def initial_end(kind: str, version: int) -> bytes:
+    """Return the bookmark that ends a streamed list."""
+    metadata = {"resourceVersion": str(version), "annotations": {"k8s.io/initial-events-end": "true"}}
+    return event_line("BOOKMARK", json.dumps({"kind": kind, "metadata": metadata}).encode())
 
 
 def _event(change: str, stored: _Stored, before: _Stored | None, selector: str) -> bytes:

@@ -7,7 +7,8 @@ import pytest
 
 from dnsserver.objects import Kind
 from dnsserver.sources.kubernetes import ApiConfig, ApiConnection, connect
-from dnsserver.sources.watch import ResourceWatch, Timing
+from dnsserver.sources.timing import Timing
+from dnsserver.sources.watch import ResourceWatch
 from tests.fakes.api_clock import FakeClock
 from tests.fakes.api_server import FakeApiServer
 
@@ -36,10 +37,13 @@ async def connection(api: FakeApiServer) -> AsyncIterator[ApiConnection]:
 
 @pytest.fixture
 def make_watch(connection: ApiConnection, clock: FakeClock) -> MakeWatch:
-    """Make watches; a watch that lives for no time is no failure here, as the fake clock stands still meanwhile."""
+    """Make watches that ask for plain lists unless told otherwise.
 
-    def make(kind: Kind = Kind.VMI, *, selector: str = "", **timing: Any) -> ResourceWatch:
+    A watch that lives for no time is no failure here, as the fake clock stands still meanwhile.
+    """
+
+    def make(kind: Kind = Kind.VMI, *, selector: str = "", streamed: bool = False, **timing: Any) -> ResourceWatch:
         values = Timing(**({"watch_short": 0.0} | timing))
-        return ResourceWatch(connection, kind, selector=selector, timing=values, clock=clock)
+        return ResourceWatch(connection, kind, selector=selector, streamed=streamed, timing=values, clock=clock)
 
     return make

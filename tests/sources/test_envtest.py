@@ -18,7 +18,8 @@ import pytest
 from dnsserver.events import NotServed
 from dnsserver.objects import Kind
 from dnsserver.sources.kubernetes import ApiConfig, connect
-from dnsserver.sources.watch import ResourceWatch, Timing
+from dnsserver.sources.timing import Timing
+from dnsserver.sources.watch import ResourceWatch
 from tests.fakes.api_mirror import Mirror, mirrored
 
 ASSETS = Path(os.environ.get("KUBEBUILDER_ASSETS", "/nonexistent"))

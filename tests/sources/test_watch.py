@@ -15,7 +15,8 @@ from dnsserver.objects import Kind, VirtualMachineInstance
 from dnsserver.sources.backoff import Backoff, SystemClock
 from dnsserver.sources.kubernetes import ApiConfig, connect
 from dnsserver.sources.lines import MAX_LINE, LineBuffer, LineTooLongError
-from dnsserver.sources.watch import ResourceWatch, Timing
+from dnsserver.sources.timing import Timing
+from dnsserver.sources.watch import ResourceWatch
 from tests.fakes.api_clock import FakeClock
 from tests.fakes.api_faults import (
     Chunks,
@@ -815,28 +816,32 @@ _STEPS = st.lists(
         st.tuples(st.just("put"), st.sampled_from("abcd"), st.integers(0, 9)),
         st.tuples(st.just("delete"), st.sampled_from("abcd")),
         st.tuples(st.sampled_from(["end", "drop", "expire", "tell", "bookmark", "wait", "nonsense"])),
-        st.tuples(st.just("fault"), st.sampled_from(["list", "watch"]), st.integers(0, 5), st.integers(0, 300)),
+        st.tuples(
+            st.just("fault"), st.sampled_from(["list", "watch", "stream"]), st.integers(0, 5), st.integers(0, 300)
+        ),
     ),
     max_size=30,
 )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=_STEPS)
-def test_any_history_ends_in_the_api_servers_state(steps: list[tuple[Any, ...]]) -> None:
+@given(steps=_STEPS, streams=st.booleans())
+def test_any_history_ends_in_the_api_servers_state(steps: list[tuple[Any, ...]], *, streams: bool) -> None:
     """Whatever happens, in whatever order: the events lead to what the API server holds."""
-    asyncio.run(_replay(steps))
+    asyncio.run(_replay(steps, streams=streams))
 
 
-async def _replay(steps: list[tuple[Any, ...]]) -> None:
+async def _replay(steps: list[tuple[Any, ...]], *, streams: bool) -> None:
     async with FakeApiServer() as api, connect(ApiConfig(endpoint=api.url)) as connection:
-        timing = Timing(page_size=2, watch_silence=0.05, answer_silence=0.05)
+        api.streams = streams
+        timing = Timing(page_size=2, watch_silence=0.05, answer_silence=0.05, initial_silence=0.05)
         watch = ResourceWatch(connection, Kind.VMI, timing=timing, clock=FakeClock())
         async with mirrored(watch) as mirror:
             for step in steps:
                 await _take(api, step)
             api.heal(VMIS, "list")
             api.heal(VMIS, "watch")
+            api.heal(VMIS, "stream")
             final = {key[1]: one["status"]["nodeName"] for key, one in api.objects("VirtualMachineInstance").items()}
             async with asyncio.timeout(20):
                 await mirror.until(lambda: mirror.count(ListEnded) > 0 and nodes(mirror) == final)
