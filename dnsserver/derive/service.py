@@ -22,6 +22,9 @@ from dnsserver.objects import EndpointSlice, Port, Service, SliceEndpoint
 from dnsserver.objects.views import packed
 from dnsserver.records import RRset, RRType
 
+# generateName of every pod that runs a VMI (KubeVirt, template.go); what is cut off a long one is its end
+_LAUNCHER = "virt-launcher-"
+
 PortLabels = tuple[bytes, bytes]  # (b"_http", b"_tcp")
 
 
@@ -125,9 +128,17 @@ def service_ports(service: Service) -> tuple[Port, ...]:
 
 
 def slice_endpoints(
-    endpoint_slice: EndpointSlice, owned_by_vmi: Callable[[str], bool], *, pod_names: bool, imported: bool = False
+    endpoint_slice: EndpointSlice,
+    owned_by_vmi: Callable[[str], bool],
+    *,
+    pod_names: bool,
+    imported: bool = False,
+    launchers: bool = True,
 ) -> tuple[Endpoint, ...]:
     """Return the ready endpoints of a slice that are not a VMI's, each address under its own name.
+
+    Without `launchers`, a pod that only a VMI can have is a VMI's also before its VMI lists it, and after: the two
+    watches do not keep step, and a pod that provisions a volume is never listed (kubevirt.io/ephemeral-provisioning).
 
     CoreDNS reads nothing but the ready condition: the slice controller has settled the rest. Below a ServiceImport
     (`imported`) a slice without a DNS label for its cluster has no names to give; below a Service, which a slice may
@@ -145,7 +156,9 @@ def slice_endpoints(
             endpoint.zone,
         )
         for endpoint in endpoint_slice.endpoints
-        if endpoint.ready and not (endpoint.target_uid and owned_by_vmi(endpoint.target_uid))
+        if endpoint.ready
+        and not (endpoint.target_uid and owned_by_vmi(endpoint.target_uid))
+        and (launchers or not endpoint.target_name.startswith(_LAUNCHER))
         for address in endpoint.addresses
     )
 

@@ -49,6 +49,7 @@ class Store:
         self._round: Iterator[None] | None = None  # what is left of the round that was cut short
         self._listed: set[Kind] = set()
         self._absent: set[Kind] = set()
+        self._vmis_known = False  # whether the source has VMIs, and lets us read them
         self._observations: dict[Key, Observation] = {}
         self._deadlines: list[tuple[float, Key]] = []
         self._selectors = SelectorIndex()
@@ -150,13 +151,22 @@ class Store:
                     yield from self._replace(kind, self._staged.pop(kind, {}), now)
                     self._listed.add(kind)
                     self._absent.discard(kind)
+                    self._know_vmis(kind, known=True)
                 case NotServed(kind):
                     self._staged.pop(kind, None)
                     yield from self._replace(kind, {}, now)
                     self._absent.add(kind)
+                    self._know_vmis(kind, known=False)
                 case _:
                     self._take(event, now)
             yield
+
+    def _know_vmis(self, kind: Kind, *, known: bool) -> None:
+        """Note whether VMIs can be read: then no pod of theirs is published but through them, else as any other."""
+        if kind is Kind.VMI and known != self._vmis_known:
+            self._vmis_known = known
+            for service in self._services:
+                self._mark_whole(service.key)
 
     def _take(self, event: Event, now: float) -> None:
         """Take in an event that costs little."""
@@ -489,7 +499,11 @@ class Store:
     def _slice_endpoints(self, one: EndpointSlice, service: Service) -> tuple[Endpoint, ...]:
         """Return a slice's endpoints; imported ones, which have two labels, where those leave a name that fits."""
         endpoints = slice_endpoints(
-            one, self._pods.owned, pod_names=self._config.pod_names, imported=self._config.imported
+            one,
+            self._pods.owned,
+            pod_names=self._config.pod_names,
+            imported=self._config.imported,
+            launchers=not self._vmis_known,
         )
         if not self._config.imported:
             return endpoints
