@@ -59,6 +59,7 @@ class PodAddresses(msgspec.Struct, frozen=True, gc=False):
     current: frozenset[bytes] = frozenset()  # of the pod on status.nodeName
     other: frozenset[bytes] = frozenset()  # of its other active pods: a migration's source or target
     served: frozenset[bytes] = frozenset()  # those of `current` that the Service's own slices list
+    zone: str = ""  # the current pod's topology zone, as those slices say it
 
 
 NO_PODS = PodAddresses()
@@ -122,8 +123,8 @@ def vmi_endpoints(
         return _no_address(vmi, service)
     ports = _ports(vmi, service)
     if vmi.subdomain == service.name:
-        return Published((Endpoint(host_label(vmi).encode(), addresses, ports),), notes)
-    return Published(tuple(Endpoint(dashed(one), (one,), ports) for one in addresses), notes)
+        return Published((Endpoint(host_label(vmi).encode(), addresses, ports, zone=pods.zone),), notes)
+    return Published(tuple(Endpoint(dashed(one), (one,), ports, zone=pods.zone) for one in addresses), notes)
 
 
 def _refusal(vmi: VirtualMachineInstance, service: Service, observation: Observation, now: float) -> Refused | None:

@@ -6,6 +6,7 @@ from dnsserver.derive.vmi import NO_PODS, PodAddresses, pod_labels, selects
 from dnsserver.objects import EndpointSlice, Key, Pod, Service, VirtualMachineInstance
 
 _Pair = tuple[str, str]  # a label
+_Place = tuple[tuple[bytes, ...], str]  # a pod's addresses, and its topology zone
 
 
 class SelectorIndex:
@@ -52,7 +53,7 @@ class PodIndex:
 
     def __init__(self) -> None:
         self._owners: dict[str, Key] = {}  # pod UID -> VMI
-        self._endpoints: dict[str, tuple[tuple[Key, tuple[bytes, ...]], ...]] = {}  # pod UID -> (slice, addresses)
+        self._endpoints: dict[str, tuple[tuple[Key, _Place], ...]] = {}  # pod UID -> (slice, what it says)
 
     def owner(self, uid: str) -> Key | None:
         """Return the VMI that a pod runs."""
@@ -76,14 +77,16 @@ class PodIndex:
         current: set[bytes] = set()
         other: set[bytes] = set()
         served: set[bytes] = set()
+        topology = ""
         for uid, node in vmi.active_pods.items():
-            for (namespace, name), addresses in self._endpoints.get(uid, ()):
+            for (namespace, name), (addresses, zone) in self._endpoints.get(uid, ()):
                 if namespace != vmi.namespace:  # anybody may write any UID into a slice of a namespace of his own
                     continue
                 (current if node == vmi.node else other).update(addresses)
                 if node == vmi.node and name in own_slices:
                     served.update(addresses)
-        return PodAddresses(frozenset(current), frozenset(other - current), frozenset(served))
+                    topology = zone
+        return PodAddresses(frozenset(current), frozenset(other - current), frozenset(served), topology)
 
     def set_pods(self, previous: VirtualMachineInstance | None, vmi: VirtualMachineInstance | None) -> set[str]:
         """Take a VMI's pods in; return the pods that have changed their owner."""
@@ -112,12 +115,13 @@ class PodIndex:
         return changed
 
 
-def _by_pod(one: EndpointSlice | None) -> dict[str, tuple[bytes, ...]]:
-    """Return a slice's addresses by pod UID."""
-    found: dict[str, tuple[bytes, ...]] = {}
+def _by_pod(one: EndpointSlice | None) -> dict[str, _Place]:
+    """Return what a slice says by pod UID."""
+    found: dict[str, _Place] = {}
     for endpoint in one.endpoints if one and one.service else ():  # without: a mirror slice of another network
         if endpoint.target_uid:
-            found[endpoint.target_uid] = found.get(endpoint.target_uid, ()) + endpoint.addresses
+            known, _ = found.get(endpoint.target_uid, ((), ""))
+            found[endpoint.target_uid] = known + endpoint.addresses, endpoint.zone
     return found
 
 

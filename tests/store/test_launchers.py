@@ -2,9 +2,10 @@
 
 import pytest
 
-from dnsserver.events import Deleted, ListEnded, ListStarted, NotServed
+from dnsserver.events import Changed, Deleted, ListEnded, ListStarted, NotServed
 from dnsserver.objects import Kind
-from tests.build import apply_all, endpoint_json, endpoint_slice, look, service, store_of, vmi
+from dnsserver.store import StoreConfig
+from tests.build import ZONE, apply_all, endpoint_json, endpoint_slice, look, service, store_of, vmi
 
 HOST = "vm1.db.ns1.svc"
 LAUNCHER = endpoint_slice(
@@ -38,3 +39,14 @@ def test_vmis_that_cannot_be_read() -> None:
     assert look(store, HOST) == {"10.244.0.9"}
     apply_all(store, [ListStarted(Kind.VMI), ListEnded(Kind.VMI)])
     assert look(store, HOST) is None
+
+
+def test_topology_zone_of_a_vmi() -> None:
+    """It is where its pod is, so that zonal names find it; and follows it."""
+    config = StoreConfig(zones=(ZONE,), zonal=True)
+    own = endpoint_json("10.244.0.7", hostname="vm1", pod="pod-vm1", zone="a")
+    store = store_of([service(), vmi(), endpoint_slice(own)], config)
+    assert look(store, "a.pin._zone.db.ns1.svc") == {"10.244.0.7"}
+    apply_all(store, [Changed(Kind.ENDPOINT_SLICE, endpoint_slice({**own, "zone": "b"}))])
+    assert look(store, "a.pin._zone.db.ns1.svc") == set()
+    assert look(store, "b.pin._zone.db.ns1.svc") == {"10.244.0.7"}
