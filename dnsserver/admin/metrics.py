@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dnsserver.admin.texts import rcode_text, type_text
+from dnsserver.admin.texts import rcode_text
 from dnsserver.admin.totals import Totals
 from dnsserver.message import Client, Query, Transport
+from dnsserver.wire import type_to_text
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DROPPED = "dropped"  # the zone of a query that no server block took: no final dot, so never a real zone
@@ -32,7 +33,7 @@ _OTHER_TYPE = "other"
 _COUNTED_TYPES = (
     1, 28, 5, 48, 43, 15, 47, 50, 2, 12, 46, 6, 33, 16, 65, 64, 251, 252, 255,
 )  # fmt: skip  # in the order of coredns.io's list: A AAAA CNAME DNSKEY DS MX NSEC NSEC3 NS PTR RRSIG SOA SRV TXT ...
-_TYPE_LABELS = {rrtype: type_text(rrtype) for rrtype in _COUNTED_TYPES}
+_TYPE_LABELS = {rrtype: type_to_text(rrtype) for rrtype in _COUNTED_TYPES}
 
 _VIEW = ""  # the label of a server block without a view, and there are no views here
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from dnsserver.admin.texts import one_line, type_text
+from dnsserver.admin.texts import one_line
 from dnsserver.corefile import Directive, Property
 from dnsserver.message import Reply
 from dnsserver.names import to_text
@@ -14,6 +14,7 @@ from dnsserver.plugins.go_regexp import GoRegexp, RegexpError, compile_regexp
 from dnsserver.plugins.options import arguments, duration, format_duration, once, properties
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime
 from dnsserver.records import Rcode
+from dnsserver.wire import type_to_text
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _SHOW_FIRST = "show_first"
@@ -71,7 +72,7 @@ class Errors(Plugin):
     def _report(self, request: Request, error: str) -> None:
         """Log an error or give it to the first pattern that matches it."""
         query = request.query
-        line = one_line(f"{int(Rcode.SERVFAIL)} {to_text(query.name)} {type_text(query.qtype)}: {error}")
+        line = one_line(f"{int(Rcode.SERVFAIL)} {to_text(query.name)} {type_to_text(query.qtype)}: {error}")
         for consolidation in self._consolidations if self._running else ():
             if consolidation.pattern.find(error) is not None:
                 consolidation.add(line)

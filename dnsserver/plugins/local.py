@@ -13,13 +13,13 @@ from weakref import WeakKeyDictionary
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from dnsserver.admin.metrics import Metrics
-from dnsserver.admin.texts import type_text
 from dnsserver.corefile import Directive
 from dnsserver.message import Query, Reply
 from dnsserver.names import Name, from_text, is_at_or_below, reverse_name, to_text
 from dnsserver.plugins.options import arguments, once, properties
 from dnsserver.plugins.plugin import Context, Handler, Plugin, Request, Runtime
 from dnsserver.records import Rcode, RRClass, RRset, RRType, Soa, address_type
+from dnsserver.wire import type_to_text
 from dnsserver.zone import find_origin
 
 _TTL = 604800  # seconds: a week, as in CoreDNS
@@ -55,7 +55,7 @@ class Local(Plugin):
         if self._is_localhost(query.name):
             self._count.requests += 1
             if _log.isEnabledFor(logging.DEBUG):
-                name, rrtype = to_text(query.name), type_text(query.qtype)
+                name, rrtype = to_text(query.name), type_to_text(query.qtype)
                 _log.debug('Intercepting localhost query for "%s" %s, from %s', name, rrtype, request.client.address)
             return _loopback(query, query.name)
         zone = find_origin(_ZONES, query.name)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dnsserver.admin.lines import stdout
-from dnsserver.admin.texts import class_text, one_line, rcode_text, type_text
+from dnsserver.admin.texts import one_line, rcode_text
 from dnsserver.corefile import Directive
 from dnsserver.message import PLAIN_UDP_SIZE, Client, Reply, Transport, uncompressed_size
 from dnsserver.names import ROOT, InvalidNameError, Name, from_text, is_at_or_below, to_text
@@ -17,6 +17,7 @@ from dnsserver.plugins.options import arguments, properties
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request
 from dnsserver.records import Opcode, Rcode, RRType
 from dnsserver.responder import finish, reply_limit
+from dnsserver.wire import class_to_text, type_to_text
 
 COMMON = (
     '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
@@ -188,9 +189,9 @@ def _duration(entry: Entry) -> str:
 
 
 _VALUES: dict[str, Value] = {
-    "{type}": lambda entry: type_text(entry.request.query.qtype),
+    "{type}": lambda entry: type_to_text(entry.request.query.qtype),
     "{name}": lambda entry: one_line(to_text(entry.request.query.name)),
-    "{class}": lambda entry: class_text(entry.request.query.qclass),
+    "{class}": lambda entry: class_to_text(entry.request.query.qclass),
     "{proto}": lambda entry: "udp" if entry.request.client.transport is Transport.UDP else "tcp",
     "{size}": lambda entry: entry.request.query.size,
     "{remote}": lambda entry: _bracketed(entry.request.client.address),

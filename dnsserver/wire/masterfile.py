@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from dnsserver import names
-from dnsserver.records import RRClass, RRType
+from dnsserver.records import RRType
 from dnsserver.wire.generate import Template
 from dnsserver.wire.response import Record
 from dnsserver.wire.text import text_to_type
-from dnsserver.wire.zonetext import Token, ZoneTextError, parse_rdata, parse_ttl, text_to_class
+from dnsserver.wire.zonetext import Token, ZoneTextError, parse_head, parse_rdata, parse_ttl
 
 MAX_INCLUDES = 7  # files within files, as in CoreDNS's parser
 
@@ -25,7 +25,6 @@ _LEXEME = re.compile(
     r'"((?:[^"\\\n]|\\[^\n])*)"|([()])|((?:[^ \t\r\n()";\\]|\\[^\n])+)|;[^\n]*|(\n)|([ \t\r\f]+)|(.)', re.DOTALL
 )
 _ABSOLUTE = re.compile(r"(?:[^\\]|\\.)*\.", re.DOTALL)  # ends in a dot that is not escaped
-_META_TYPES = frozenset({0, RRType.OPT, *range(249, 256)})  # belong to messages and questions (RFC 6895, section 3.1)
 
 # which words of RDATA are names, and so may be relative
 _NAMES: dict[int, tuple[int, ...]] = {
@@ -211,7 +210,7 @@ def _record(line: _Line, scope: _Scope) -> Record:
         owner = scope.owner
     else:
         owner, words = _name(words[0], scope.origin), words[1:]
-    ttl, rrclass, rrtype, words = _head(words)
+    ttl, rrclass, rrtype, words = parse_head(words)
     rdata = _rdata(rrtype, words, scope.origin)
     if ttl is not None:
         scope.last_ttl = ttl
@@ -223,34 +222,6 @@ def _record(line: _Line, scope: _Scope) -> Record:
             raise ZoneTextError("no TTL, expecting one here, in a record before this one or in a $TTL directive")
     scope.owner = owner
     return Record(owner, rrtype, rrclass, ttl, rdata)
-
-
-def _head(words: list[Token]) -> tuple[int | None, int, int, list[Token]]:
-    """Return TTL, class, type and the words of the RDATA; TTL and class may change places and be missing."""
-    ttl: int | None = None
-    rrclass: int | None = None
-    for index, word in enumerate(words[:3]):
-        if ttl is None and word.text[:1].isdigit():
-            ttl = parse_ttl(word)
-            continue
-        if rrclass is None and (known := _class(word)) is not None:
-            rrclass = known
-            continue
-        try:
-            rrtype = text_to_type(word.text)
-        except ValueError as error:
-            raise ZoneTextError(f"'{word.text[:100]}' is not a TTL, a class or a type") from error
-        if rrtype in _META_TYPES:
-            raise ZoneTextError(f"type {word.text} is for questions, not for records")
-        return ttl, RRClass.IN if rrclass is None else rrclass, rrtype, words[index + 1 :]
-    raise ZoneTextError("no type, expecting [OWNER] [TTL] [CLASS] TYPE RDATA")
-
-
-def _class(word: Token) -> int | None:
-    try:
-        return text_to_class(word.text)
-    except ValueError:
-        return None
 
 
 def _name(word: Token, origin: bytes) -> bytes:

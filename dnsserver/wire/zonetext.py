@@ -56,9 +56,9 @@ def parse_record(text: str) -> Record:
     owner = "." if text[:1].isspace() else tokens.pop(0).text
     if owner.startswith("$"):
         raise ZoneTextError(f"'{owner}' is a directive of zone files, expecting a resource record")
-    ttl, rrclass, rrtype, rest = _head(tokens)
+    ttl, rrclass, rrtype, rest = parse_head(tokens)
     rdata = parse_rdata(rrtype, rest)
-    return Record(_name(Token(owner)), rrtype, rrclass, ttl, rdata)
+    return Record(_name(Token(owner)), rrtype, rrclass, DEFAULT_TTL if ttl is None else ttl, rdata)
 
 
 def text_to_class(text: str) -> int:
@@ -94,12 +94,12 @@ def _tokens(text: str) -> Iterator[Token]:
         raise ZoneTextError("a '(' without a ')'")
 
 
-def _head(tokens: list[Token]) -> tuple[int, int, int, list[Token]]:
-    """Return TTL, class, type and the words of the RDATA."""
+def parse_head(tokens: list[Token]) -> tuple[int | None, int, int, list[Token]]:
+    """Return TTL, class, type and the words of the RDATA; TTL and class may change places and be missing."""
     ttl: int | None = None
     rrclass: int | None = None
     for index, token in enumerate(tokens[:3]):
-        if ttl is None and _TTL.fullmatch(token.text):
+        if ttl is None and token.text[:1].isdigit():  # no class or type begins with a digit
             ttl = parse_ttl(token)
             continue
         if rrclass is None and (known := _class_or_none(token.text)) is not None:
@@ -111,9 +111,8 @@ def _head(tokens: list[Token]) -> tuple[int, int, int, list[Token]]:
             raise ZoneTextError(f"'{_clip(token.text)}' is not a TTL, a class or a type") from error
         if rrtype in _META_TYPES:
             raise ZoneTextError(f"type {token.text} is for questions, not for records")
-        found = DEFAULT_TTL if ttl is None else ttl, RRClass.IN if rrclass is None else rrclass
-        return *found, rrtype, tokens[index + 1 :]
-    raise ZoneTextError("no type, expecting OWNER [TTL] [CLASS] TYPE RDATA")
+        return ttl, RRClass.IN if rrclass is None else rrclass, rrtype, tokens[index + 1 :]
+    raise ZoneTextError("no type, expecting [OWNER] [TTL] [CLASS] TYPE RDATA")
 
 
 def _class_or_none(text: str) -> int | None:

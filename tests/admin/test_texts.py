@@ -2,7 +2,8 @@
 
 import pytest
 
-from dnsserver.admin.texts import class_text, one_line, rcode_text, type_text
+from dnsserver.admin.texts import one_line, rcode_text
+from dnsserver.wire import class_to_text, type_to_text
 
 
 @pytest.mark.parametrize(
@@ -10,13 +11,13 @@ from dnsserver.admin.texts import class_text, one_line, rcode_text, type_text
 )
 def test_type(number: int, text: str) -> None:
     """Known types have names, others RFC 3597's spelling."""
-    assert type_text(number) == text
+    assert type_to_text(number) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(1, "IN"), (3, "CH"), (255, "ANY"), (77, "CLASS77")])
 def test_class(number: int, text: str) -> None:
     """Known classes have names, others RFC 3597's spelling."""
-    assert class_text(number) == text
+    assert class_to_text(number) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "NOERROR"), (4, "NOTIMP"), (16, "BADSIG"), (3841, "RCODE3841")])
