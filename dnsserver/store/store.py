@@ -12,26 +12,23 @@ meanwhile wait in the inbox, and the round takes them in before it ends.
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 from typing import cast
 
-from dnsserver.derive.aliases import port_alias, zonal
-from dnsserver.derive.apex import apex_records
 from dnsserver.derive.endpoint import Endpoint
 from dnsserver.derive.observation import NOTHING, Observation, observe
-from dnsserver.derive.pods import insecure_pod, pod_owner, pod_records
 from dnsserver.derive.service import service_name, slice_endpoints
 from dnsserver.derive.vmi import Published, Refused, vmi_endpoints
 from dnsserver.events import Changed, Deleted, Event, ListedPage, ListEnded, ListStarted, NotServed
-from dnsserver.names import MAX_NAME, InvalidNameError, Name, from_labels, labels
+from dnsserver.names import MAX_NAME, Name, from_labels, labels
 from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, Service, VirtualMachineInstance
 from dnsserver.store.config import StoreConfig
 from dnsserver.store.entry import Entry, Source
 from dnsserver.store.indexes import AddressIndex, PodIndex, SelectorIndex
+from dnsserver.store.names import fallbacks, publish_apexes, publish_namespace, publish_pod
 from dnsserver.store.publication import Publication
 from dnsserver.store.table import Table
-from dnsserver.zone import EMPTY, Fallback, Zone
+from dnsserver.zone import Zone
 
 
 class Store:
@@ -62,7 +59,7 @@ class Store:
         self._dirty_namespaces: set[str] = set()
         self._dirty_pods: set[tuple[str, bytes]] = set()  # (namespace, address)
         self._implied: set[str] = set()  # namespaces that exist because something is in them, while none is known
-        self._publication = Publication(config.zones, config.reverse_zones, config.ttl, _fallbacks(config))
+        self._publication = Publication(config.zones, config.reverse_zones, config.ttl, fallbacks(config))
         self._publish_apexes((), config.addresses)
         self._now = 0.0  # of the refresh that is at work,
         self._next_serial = 0  # and what it says the serial shall be
@@ -375,7 +372,8 @@ class Store:
         """Turn Services to derive as a whole into contributions, one pass over the VMIs of each namespace."""
         while self._dirty_namespaces:
             namespace = self._dirty_namespaces.pop()
-            self._publish_namespace(namespace)
+            exists = self.exposed(namespace) and (len(self._namespaces) > 0 or namespace in self._implied)
+            publish_namespace(self._publication, self._config, namespace, exists=exists)
             self._whole.setdefault(namespace, set()).update(self._services.in_namespace(namespace))
             for pod in self._pod_objects.in_namespace(namespace).values():
                 if pod.address:
@@ -526,41 +524,18 @@ class Store:
             return False
         return not len(self._namespaces) or self._namespaces.get(("", namespace)) is not None
 
-    def _publish_namespace(self, namespace: str) -> None:
-        """Make `<namespace>.svc.<zone>`, and where pods have names `<namespace>.pod.<zone>`, exist or cease to."""
-        exists = self.exposed(namespace) and (len(self._namespaces) > 0 or namespace in self._implied)
-        below = (b"svc",) if self._config.pods == "disabled" or self._config.imported else (b"svc", b"pod")
-        for origin in self._config.zones:
-            for label in below:
-                try:
-                    name = from_labels((namespace.encode(), label), origin)
-                except InvalidNameError:
-                    continue
-                self._publication.set(origin, name, EMPTY if exists else None)
-
     def _publish_pods(self) -> Iterator[None]:
         """Set the names of the pods whose addresses have changed."""
         while self._dirty_pods:
             namespace, address = self._dirty_pods.pop()
             exists = self.exposed(namespace) and self._pod_addresses.has(namespace, address)
-            for origin in self._config.zones:
-                try:
-                    name = pod_owner(namespace, address, origin)
-                except InvalidNameError:
-                    continue
-                self._publication.set(origin, name, pod_records(address, self._config.ttl) if exists else None)
+            publish_pod(self._publication, self._config, namespace, address, exists=exists)
             yield
 
     def _publish_apexes(self, servers: tuple[Name, ...], addresses: tuple[bytes, ...]) -> None:
         """Set the names that every zone has, and where its NS records lead: to ourselves."""
         self._servers = servers, addresses
-        for origin in (*self._config.zones, *self._config.reverse_zones):
-            self._publication.fix(
-                origin,
-                apex_records(
-                    origin, servers, addresses, self._config.ttl, reverse=origin in self._config.reverse_zones
-                ),
-            )
+        publish_apexes(self._publication, self._config, servers, addresses)
 
     def _name_servers(self) -> tuple[tuple[Name, ...], tuple[bytes, ...]]:
         """Return the names that this server has in the first zone, and where they lead.
@@ -582,13 +557,3 @@ class Store:
                     names[from_labels((service, namespace, b"svc"), self._config.zones[0])] = None
                     addresses |= dict.fromkeys(one.cluster_ips)
         return tuple(names), tuple(addresses) or self._config.addresses
-
-
-def _fallbacks(config: StoreConfig) -> tuple[Fallback, ...]:
-    """Return the rules for names that cannot be listed."""
-    fallbacks: list[Fallback] = [partial(port_alias, multicluster=config.imported)]
-    if config.pods == "insecure":
-        fallbacks.append(partial(insecure_pod, ttl=config.ttl))
-    if config.zonal:
-        fallbacks.append(zonal)
-    return tuple(fallbacks)
