@@ -66,6 +66,7 @@ class Config:
 
     zones: tuple[Name, ...]  # forward zones
     reverse_zones: tuple[Name, ...]
+    folder: Path = Path()  # where relative paths start
     api: ApiConfig = field(default_factory=ApiConfig)
     manifests: tuple[Path, ...] = ()
     kubevirt: Kubevirt = "auto"
@@ -138,7 +139,7 @@ def parse_config(directives: Sequence[Directive], context: Context) -> Config:
         known = _OPTIONS.get(option.name)
         if known is None:
             raise option.unknown(" or ".join(_USAGE))
-        config = known(config, option, context)
+        config = known(config, option)
     if config.manifests and (foreign := next((one for one in directive.properties if one.name in _API_ONLY), None)):
         raise foreign.error(f"'{foreign.name}' is for objects from an API server, and cannot go with 'manifests'")
     _check_together(directive, config)
@@ -167,7 +168,7 @@ def _zones(directive: Directive, context: Context) -> Config:
     forward = tuple(zone for zone in origins if zone not in reverse)
     if not forward:
         raise directive.error("non-reverse zone name must be used")
-    return Config(zones=forward, reverse_zones=reverse)
+    return Config(zones=forward, reverse_zones=reverse, folder=context.folder)
 
 
 def _arguments(option: Property, least: int, most: int | None = None) -> tuple[str, ...]:
@@ -179,8 +180,7 @@ def _arguments(option: Property, least: int, most: int | None = None) -> tuple[s
     return option.args
 
 
-def _endpoint(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _endpoint(config: Config, option: Property) -> Config:
     (url,) = _arguments(option, 1, 1)
     if not _is_url(url):
         raise option.error(f"endpoint is a URL such as https://10.96.0.1:443, not '{url}'", 0)
@@ -196,27 +196,26 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _tls(config: Config, option: Property, context: Context) -> Config:
-    cert, key, ca = (str(context.folder / argument) for argument in _arguments(option, 3, 3))
+def _tls(config: Config, option: Property) -> Config:
+    cert, key, ca = (str(config.folder / argument) for argument in _arguments(option, 3, 3))
     return replace(config, api=replace(config.api, cert_file=cert, key_file=key, ca_file=ca))
 
 
-def _kubeconfig(config: Config, option: Property, context: Context) -> Config:
+def _kubeconfig(config: Config, option: Property) -> Config:
     path, *rest = _arguments(option, 1, 2)
     name = rest[0] if rest else ""
-    return replace(config, api=replace(config.api, kubeconfig=str(context.folder / path), context=name))
+    return replace(config, api=replace(config.api, kubeconfig=str(config.folder / path), context=name))
 
 
-def _manifests(config: Config, option: Property, context: Context) -> Config:
-    paths = tuple(context.folder / argument for argument in _arguments(option, 1))
+def _manifests(config: Config, option: Property) -> Config:
+    paths = tuple(config.folder / argument for argument in _arguments(option, 1))
     for index, path in enumerate(paths):
         if not path.exists():
             raise option.error(f"manifests: no such file or folder: {path}", index)
     return replace(config, manifests=config.manifests + paths)
 
 
-def _kubevirt(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _kubevirt(config: Config, option: Property) -> Config:
     (mode,) = _arguments(option, 1, 1)
     modes: dict[str, Kubevirt] = {one: one for one in get_args(Kubevirt)}
     if mode not in modes:
@@ -230,31 +229,26 @@ def _seconds(option: Property) -> float:
     return duration(option)
 
 
-def _migration_grace(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _migration_grace(config: Config, option: Property) -> Config:
     return replace(config, timing=Timing(_seconds(option), config.timing.address_hold))
 
 
-def _address_hold(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _address_hold(config: Config, option: Property) -> Config:
     return replace(config, timing=Timing(config.timing.migration_grace, _seconds(option)))
 
 
-def _startup_timeout(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _startup_timeout(config: Config, option: Property) -> Config:
     return replace(config, startup_timeout=_seconds(option))
 
 
-def _ttl(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _ttl(config: Config, option: Property) -> Config:
     (text,) = _arguments(option, 1, 1)
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= MAX_TTL):
         raise option.error(f"ttl must be in range [0, {MAX_TTL}]: {text}", 0)
     return replace(config, ttl=int(text))
 
 
-def _namespaces(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _namespaces(config: Config, option: Property) -> Config:
     return replace(config, namespaces=config.namespaces | frozenset(_arguments(option, 1)))
 
 
@@ -268,24 +262,20 @@ def _selector(option: Property) -> str:
     return selector
 
 
-def _labels(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _labels(config: Config, option: Property) -> Config:
     return replace(config, labels=_selector(option))
 
 
-def _namespace_labels(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _namespace_labels(config: Config, option: Property) -> Config:
     return replace(config, namespace_labels=_selector(option))
 
 
-def _endpoint_pod_names(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _endpoint_pod_names(config: Config, option: Property) -> Config:
     _arguments(option, 0, 0)
     return replace(config, endpoint_pod_names=True)
 
 
-def _pods(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _pods(config: Config, option: Property) -> Config:
     (mode,) = _arguments(option, 1, 1)
     modes: dict[str, Pods] = {one: one for one in get_args(Pods)}
     if mode not in modes:
@@ -293,22 +283,19 @@ def _pods(config: Config, option: Property, context: Context) -> Config:
     return replace(config, pods=modes[mode])
 
 
-def _noendpoints(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _noendpoints(config: Config, option: Property) -> Config:
     _arguments(option, 0, 0)
     return replace(config, noendpoints=True)
 
 
-def _ignore(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _ignore(config: Config, option: Property) -> Config:
     (what,) = _arguments(option, 1, 1)
     if what != "empty_service":
         raise option.error(f"unable to set ignore for {what}, expecting empty_service", 0)
     return replace(config, ignore_empty=True)
 
 
-def _multicluster(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _multicluster(config: Config, option: Property) -> Config:
     zones = tuple(from_text(zone) for zone in plugin_zones(_arguments(option, 1), ()))
     for index, zone in enumerate(zones):
         if zone not in config.zones:
@@ -318,8 +305,7 @@ def _multicluster(config: Config, option: Property, context: Context) -> Config:
     return replace(config, zones=left, multicluster=config.multicluster + zones)
 
 
-def _zonal(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _zonal(config: Config, option: Property) -> Config:
     _arguments(option, 0, 0)
     return replace(config, zonal=True)
 
@@ -348,28 +334,24 @@ def _limits(config: Config, **changes: float) -> Config:
     return replace(config, api=replace(config.api, limits=changed))
 
 
-def _apiserver_qps(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _apiserver_qps(config: Config, option: Property) -> Config:
     return _limits(config, qps=_number(option, "a positive number of requests a second"))
 
 
-def _apiserver_burst(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _apiserver_burst(config: Config, option: Property) -> Config:
     return _limits(config, burst=_count(option))
 
 
-def _apiserver_max_inflight(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _apiserver_max_inflight(config: Config, option: Property) -> Config:
     return _limits(config, max_inflight=_count(option))
 
 
-def _fallthrough(config: Config, option: Property, context: Context) -> Config:
-    del context
+def _fallthrough(config: Config, option: Property) -> Config:
     zones = plugin_zones(_arguments(option, 0), ["."])
     return replace(config, fall_through=tuple(from_text(zone) for zone in zones))
 
 
-_OPTIONS: dict[str, Callable[[Config, Property, Context], Config]] = {
+_OPTIONS: dict[str, Callable[[Config, Property], Config]] = {
     "endpoint": _endpoint,
     "tls": _tls,
     "kubeconfig": _kubeconfig,

@@ -48,7 +48,8 @@ def option(text: str, *, folder: Path = Path("/etc/dns")) -> Config:
 def test_defaults() -> None:
     """CoreDNS's, and the server block's zones."""
     config = parsed("kubernetes")
-    assert config == Config(zones=(from_text("cluster.local"),), reverse_zones=(from_text("in-addr.arpa"),))
+    zones, reverse_zones = (from_text("cluster.local"),), (from_text("in-addr.arpa"),)
+    assert config == Config(zones=zones, reverse_zones=reverse_zones, folder=Path("/etc/dns"))
     assert (config.ttl, config.startup_timeout, config.kubevirt) == (5, 5.0, "auto")
     assert (config.timing.migration_grace, config.timing.address_hold) == (60.0, 60.0)
     assert config.fall_through is None
