@@ -4,7 +4,8 @@ import argparse
 import asyncio
 from collections.abc import Callable
 
-from benchmarks import startup, updates
+from benchmarks import hostile, relist, startup, updates
+from benchmarks.api import Lists
 
 
 def print_startup() -> None:
@@ -22,7 +23,46 @@ def print_updates() -> None:
     print(f"median {median:.2f} ms, 99th percentile {high:.2f} ms, maximum {worst:.2f} ms")
 
 
-BENCHMARKS: dict[str, Callable[[], None]] = {"startup": print_startup, "updates": print_updates}
+def print_relist() -> None:
+    """Print what a relist costs those who ask meanwhile."""
+    print("A relist of 100,000 VMIs while serving, by how the API server lists")
+    head = f"{'queries':>8} {'lost':>5} {'median ms':>10} {'p99 ms':>8} {'worst ms':>9}"
+    print(f"{'':>20} {head} {'resident MiB':>13} {'highest':>8} {'times':>6}")
+    for lists in Lists:
+        one = relist.run(100_000, lists)
+        print(f"{lists.value + ', at rest':>20} {_latencies(one.at_rest)}")
+        memory = f"{one.steady:>13.0f} {one.highest:>8.0f} {one.highest / one.steady:>6.2f}"
+        print(f"{lists.value + ', meanwhile':>20} {_latencies(one.meanwhile)} {memory}")
+
+
+def _latencies(seen: relist.Latencies) -> str:
+    """Return the columns of what a client saw."""
+    times = f"{seen.percentile(0.5):>10.2f} {seen.percentile(0.99):>8.2f} {max(seen.times):>9.2f}"
+    return f"{len(seen.times):>8} {seen.lost:>5} {times}"
+
+
+def print_hostile() -> None:
+    """Print what hostile clients cost the others."""
+    print("UDP while 20,000 malformed datagrams come in 5 s and 1,000 TCP connections stall")
+    one = hostile.run(20_000, 1000)
+    print(
+        f"{'':>11} {'queries':>8} {'lost':>5} {'p50 ms':>7} {'p99 ms':>7} {'ratio':>6} {'descriptors':>12} {'MiB':>6}"
+    )
+    for label, stage in (("at rest", one.at_rest), ("attacked", one.attacked), ("afterwards", one.afterwards)):
+        ratio = stage.percentile(0.99) / one.at_rest.percentile(0.99)
+        times = f"{stage.percentile(0.5):>7.3f} {stage.percentile(0.99):>7.3f} {ratio:>6.2f}"
+        print(
+            f"{label:>11} {len(stage.times):>8} {stage.lost:>5} {times} {stage.descriptors:>12} {stage.resident:>6.1f}"
+        )
+    print(f"{one.sent} datagrams were sent; the descriptors were back {one.seconds:.2f} s after the attack")
+
+
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "startup": print_startup,
+    "updates": print_updates,
+    "relist": print_relist,
+    "hostile": print_hostile,
+}
 
 
 def main() -> None:

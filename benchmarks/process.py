@@ -57,6 +57,7 @@ class Measured:
     process: "subprocess.Popen[bytes]"
     client: Client
     started: float  # time.monotonic()
+    port: int
 
     def resident(self, field: str = "VmRSS") -> float:
         """Return resident memory now (VmRSS) or at its highest (VmHWM), in MiB."""
@@ -64,6 +65,10 @@ class Measured:
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) / 1024
         raise ValueError(f"no {field}")
+
+    def forget_highest(self) -> None:
+        """Have VmHWM start again at what is resident now (proc(5), `clear_refs`)."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def cpu(self) -> float:
         """Return the CPU seconds used so far, user and system."""
@@ -91,7 +96,7 @@ def server(corefile: str) -> Iterator[Measured]:
         process = subprocess.Popen([sys.executable, "-m", "dnsserver", "-quiet", "-conf", str(path)])
         client = Client(port)
         try:
-            yield Measured(process, client, started)
+            yield Measured(process, client, started, port)
         finally:
             client.close()
             process.terminate()

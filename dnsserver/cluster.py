@@ -6,12 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from dnsserver.events import Event
+from dnsserver.events import Event, ListedPage
 from dnsserver.sources.source import Source
 from dnsserver.store import Store
 from dnsserver.zone import Zone
 
-MAX_QUEUED = 1000  # events that wait; a source that is faster than the store waits with the next
+MAX_QUEUED = 1000  # objects in events that wait; a source that is faster than the store waits with the next
 LONG = 50  # slices: a round of so many has made much that stays
 SLICE = 200  # small steps of work before queries get their turn: one to three milliseconds
 
@@ -36,6 +36,7 @@ class Cluster:
         self._clock = clock
         self._wall = wall
         self._events: deque[Event] = deque()
+        self._queued = 0  # objects in them
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
         self._published = asyncio.Condition()
@@ -67,10 +68,11 @@ class Cluster:
     async def _pump(self, source: Source) -> None:
         """Queue one source's events."""
         async for event in source.events():
-            while len(self._events) >= MAX_QUEUED:
+            while self._queued >= MAX_QUEUED:
                 self._taken.clear()
                 await self._taken.wait()
             self._events.append(event)
+            self._queued += _weight(event)
             self._arrived.set()
 
     async def _follow(self) -> None:
@@ -79,8 +81,11 @@ class Cluster:
             await self._wait()
             while self._events:
                 event = self._events.popleft()
+                self._queued -= _weight(event)
                 for store in self._stores:
                     store.apply(event, self._clock())
+                if isinstance(event, ListedPage):
+                    await asyncio.sleep(0)  # a part of a long list: queries get their turn
             self._arrived.clear()
             self._taken.set()
             await self._publish()
@@ -117,3 +122,8 @@ class Cluster:
             await asyncio.wait_for(self._arrived.wait(), timeout)
         except TimeoutError:
             return
+
+
+def _weight(event: Event) -> int:
+    """Return how many objects an event is about, or one."""
+    return max(1, len(event.objects)) if isinstance(event, ListedPage) else 1

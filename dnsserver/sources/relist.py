@@ -6,20 +6,20 @@ a difference. The list comes from the API server's store itself, as its cache ma
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import aclosing
 
 from dnsserver.objects import Kind
 from dnsserver.sources.backoff import Clock
-from dnsserver.sources.envelopes import ListBody, comparable, decode_head
+from dnsserver.sources.envelopes import comparable, decode_head
 from dnsserver.sources.faults import FaultError
+from dnsserver.sources.listing import ListPage
 from dnsserver.sources.versions import Comparison, Versions
 
 logger = logging.getLogger("plugin/kubernetes")
 
-_SLICE = 500  # items compared before queries get their turn
-
-# Gives one page of a list of what is there now: the continue token, "" for the first. Raises `FaultError`.
-Page = Callable[[str], Awaitable[ListBody]]
+# Gives one page of a list of what is there now: the continue token, "" for the first.
+Page = Callable[[str], ListPage]
 
 
 class Relist:
@@ -71,12 +71,14 @@ class Relist:
         token = ""
         try:
             while True:
-                page = await self._page(token)
+                page = self._page(token)
+                async with aclosing(page.parts()) as parts:
+                    async for part in parts:
+                        comparison.page((decode_head(self._kind, raw), raw) for raw in part)
                 version = comparable(page.metadata.resource_version or "")
                 if known is None or version is None or version < known:
                     return None
                 comparison.version = version
-                await self._compare(comparison, page)
                 following = page.metadata.continue_ or ""
                 if not following:
                     return comparison
@@ -89,10 +91,3 @@ class Relist:
             # Whatever this was: the watch goes on.
             logger.exception("unexpected failure in a list of %s beside the watch", self._kind.value)
         return None
-
-    async def _compare(self, comparison: Comparison, page: ListBody) -> None:
-        """Compare a page, one that the API server did not keep short included."""
-        items = page.items or []
-        for start in range(0, len(items), _SLICE):
-            comparison.page((decode_head(self._kind, raw), raw) for raw in items[start : start + _SLICE])
-            await asyncio.sleep(0)

@@ -17,9 +17,20 @@ class SourceStatus:
     refused: Counter[Kind] = field(default_factory=Counter)  # objects that could not be understood
     ignored: int = 0  # documents of kinds that decide no answer
     lists: Counter[Kind] = field(default_factory=Counter)  # complete lists
+    list_shrinks: Counter[Kind] = field(default_factory=Counter)  # those that lacked nearly all that was known
     watch_errors: Counter[Kind] = field(default_factory=Counter)  # watches that ended in an error
     relist_differences: Counter[Kind] = field(default_factory=Counter)  # changes a watch has missed, as a list showed
     last_contact: dict[Kind, float] = field(default_factory=dict)  # time.monotonic() of the last good answer
+
+    def listed(self, kind: Kind, known: int, count: int) -> bool:
+        """Count a complete list of `count` objects where `known` were known; say whether over 90 % of them are gone.
+
+        It counts all the same: that may be true, and no one can tell but the API server.
+        """
+        self.lists[kind] += 1
+        shrunk = count < known / 10
+        self.list_shrinks[kind] += shrunk
+        return shrunk
 
     def contact(self, kind: Kind) -> None:
         """Note that the source has just answered for this kind."""

@@ -56,9 +56,11 @@ class Versions:
         if version is not None:
             self._listed[head.key] = version
 
-    def list_ended(self) -> None:
-        """Know what the list has told, and nothing else."""
+    def list_ended(self) -> int:
+        """Know what the list has told, and nothing else; return how many objects were known before."""
+        before = len(self._told)
         self._told, self._listed, self._comparison = self._listed, {}, None
+        return before
 
     def change(self, head: Head) -> None:
         """Note an object's newer state, whether it could be understood or not."""

@@ -14,20 +14,19 @@ import msgspec
 
 from dnsserver.events import Changed, Deleted, Event, ListedPage, ListEnded, ListStarted, NotServed
 from dnsserver.objects import InvalidObjectError, Key, Kind, Object, WatchEvent
-from dnsserver.sources.answers import parse_event, parse_object, parsed, read_lines
+from dnsserver.sources.answers import parse_event, parse_object, read_lines
 from dnsserver.sources.api import Api, Response, UnreachableError
 from dnsserver.sources.backoff import Backoff, Clock, SystemClock
 from dnsserver.sources.discovery import discover, qualified_resource, resource_path
 from dnsserver.sources.envelopes import (
     Head,
-    ListBody,
     comparable,
     decode_head,
-    decode_list_body,
     ends_initial_events,
     is_named,
 )
 from dnsserver.sources.faults import FaultError, Stage, Trouble, fault_of_event, fault_of_response, nonsense
+from dnsserver.sources.listing import PART, ListPage
 from dnsserver.sources.refusals import Refusals
 from dnsserver.sources.relist import Relist
 from dnsserver.sources.source import SourceStatus
@@ -174,9 +173,7 @@ class ResourceWatch:
         kind, begun = self._kind, self._clock.now()
         stream, later, moved = Stream(""), list[WatchEvent](), set[Key]()
         objects, kept, count = list[Object](), list[Key](), 0
-        self._refusals.list_started()
-        self._versions.list_started()
-        yield ListStarted(kind)
+        yield self._list_started()
         while True:
             watched = await self._next(lines, begun)
             if watched.type == "BOOKMARK" and ends_initial_events(watched.object):
@@ -194,15 +191,14 @@ class ResourceWatch:
             except InvalidObjectError as error:
                 self._refusals.refuse(error)
                 kept += [error.key] if is_named(kind, error.key) else []
-            if len(objects) >= self._timing.page_size:
+            if len(objects) >= PART:
                 yield ListedPage(kind, tuple(objects), tuple(kept))
                 objects, kept = [], []
+                await asyncio.sleep(0)
         version = decode_head(kind, watched.object).resource_version
         if not version:
             raise nonsense(Stage.LIST, "a streamed list without resourceVersion")
         yield ListedPage(kind, tuple(objects), tuple(kept))
-        self._refusals.list_ended()
-        self._versions.list_ended()
         self._list_done(version, count, in_pages=False)
         yield ListEnded(kind)
         for watched in later:
@@ -234,8 +230,16 @@ class ResourceWatch:
         token = version = ""
         count = pages = 0
         while True:
+            page = self._page(asked, limit, token)
+            begun = False
             try:
-                page = await self._page(asked, limit, token)
+                async with aclosing(page.parts()) as parts:
+                    async for part in parts:
+                        if not pages and not begun:
+                            yield self._list_started()
+                        begun = True
+                        count += len(part)
+                        yield self._listed_page(part)
             except FaultError as fault:
                 if token and limit and fault.trouble is Trouble.EXPIRED:
                     # The list took longer than the API server remembers: all of it at once, then (client-go's pager).
@@ -246,74 +250,54 @@ class ResourceWatch:
                     asked, limit, self._unavailable = "", self._timing.page_size, True
                     continue
                 raise
+            self._status.contact(self._kind)
             if not pages:
                 version = page.metadata.resource_version or ""
-                self._refusals.list_started()
-                self._versions.list_started()
-                yield ListStarted(self._kind)
+                if not begun:
+                    yield self._list_started()
             pages += 1
-            count += len(page.items or ())
-            async with aclosing(self._pages(page.items or [])) as events:
-                async for event in events:
-                    yield event
             following = page.metadata.continue_ or ""
             if not following:
                 break
             if following == token:
                 raise nonsense(Stage.LIST, "the list repeats a page")
             token = following
-        self._refusals.list_ended()
-        self._versions.list_ended()
         self._list_done(version, count, in_pages=asked == "0" and pages > 1)
         yield ListEnded(self._kind)
 
-    async def _page(self, asked: str, limit: int, token: str) -> ListBody:
-        """Return one page. Raises `FaultError`."""
+    def _list_started(self) -> Event:
+        """Begin a list."""
+        self._refusals.list_started()
+        self._versions.list_started()
+        return ListStarted(self._kind)
+
+    def _page(self, asked: str, limit: int, token: str) -> ListPage:
+        """Return a page to be read."""
         query = {"limit": str(limit)} if limit else {}
         if token:
             query["continue"] = token
         elif asked:
             query["resourceVersion"] = asked
         query |= self._selectors
-        try:
-            async with self._api.request(self._path, query, read_timeout=self._timing.answer_silence) as response:
-                body = await response.read()
-                if response.status != 200:
-                    raise fault_of_response(response.status, response.headers, body, Stage.LIST)
-        except UnreachableError as error:
-            raise FaultError(Trouble.UNREACHABLE, Stage.LIST, str(error)) from None
-        try:
-            page = await parsed(decode_list_body, body)
-        except ValueError as error:  # msgspec's errors are ValueErrors
-            raise nonsense(Stage.LIST, f"not a list: {error}") from None
-        if page.kind != f"{self._kind.value}List":
-            raise nonsense(Stage.LIST, f"not a list of {self._kind.value}: kind {page.kind}")
-        if not page.metadata.resource_version:
-            raise nonsense(Stage.LIST, "a list without resourceVersion")
-        self._status.contact(self._kind)
-        return page
+        return ListPage(self._api, self._kind, self._path, query, read_timeout=self._timing.answer_silence)
 
-    async def _page_now(self, token: str) -> ListBody:
-        """Return one page of a list of what is there now. Raises `FaultError`."""
-        return await self._page("", self._timing.page_size, token)
+    def _page_now(self, token: str) -> ListPage:
+        """Return a page of a list of what is there now."""
+        return self._page("", self._timing.page_size, token)
 
-    async def _pages(self, items: list[msgspec.Raw]) -> AsyncGenerator[Event, None]:
-        """Yield decoded objects; a long answer (no API server need page) in parts, so that queries go on between."""
-        size = self._timing.page_size
-        for start in range(0, len(items), size):
-            if start:
-                await asyncio.sleep(0)
-            objects: list[Object] = []
-            kept: list[Key] = []
-            for raw in items[start : start + size]:
-                self._versions.list(decode_head(self._kind, raw))
-                try:
-                    objects.append(parse_object(self._kind, raw))
-                except InvalidObjectError as error:
-                    self._refusals.refuse(error)
-                    if is_named(self._kind, error.key):
-                        kept.append(error.key)
-            yield ListedPage(self._kind, tuple(objects), tuple(kept))
+    def _listed_page(self, part: list[msgspec.Raw]) -> Event:
+        """Decode a part of a list."""
+        objects: list[Object] = []
+        kept: list[Key] = []
+        for raw in part:
+            self._versions.list(decode_head(self._kind, raw))
+            try:
+                objects.append(parse_object(self._kind, raw))
+            except InvalidObjectError as error:
+                self._refusals.refuse(error)
+                if is_named(self._kind, error.key):
+                    kept.append(error.key)
+        return ListedPage(self._kind, tuple(objects), tuple(kept))
 
     def _list_done(self, version: str, count: int, *, in_pages: bool) -> None:
         """Note a complete list."""
@@ -322,6 +306,10 @@ class ResourceWatch:
             logger.warning(
                 "the API server went back in time: %s were at resourceVersion %d, are at %d", self._name, before, now
             )
+        self._refusals.list_ended()
+        known = self._versions.list_ended()
+        if self._status.listed(self._kind, known, count):
+            logger.warning("the API server lists %d %s and no longer %d; believing it", count, self._name, known)
         if not self._version:
             self._in_pages = in_pages
         first = not self._listed
@@ -329,7 +317,6 @@ class ResourceWatch:
         self._doubted, self._not_served = False, ""
         self._relist.postpone()
         self._stream_next = self._streamed
-        self._status.lists[self._kind] += 1
         if self._troubles.solved(Stage.LIST) or first:
             logger.info("listed %d %s", count, self._name)
 

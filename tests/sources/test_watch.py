@@ -94,12 +94,12 @@ async def test_first_list_then_watch(api: FakeApiServer, make_watch: MakeWatch) 
 
 
 async def test_list_of_10_000_in_pages(api: FakeApiServer, make_watch: MakeWatch) -> None:
-    """Pages of 500, and nothing to be seen before the last."""
+    """Pages of 500, decoded 100 objects at a time, and nothing to be seen before the last."""
     put(api, *(f"vm{number}" for number in range(10_000)))
     async with mirrored(make_watch()) as mirror:
         await mirror.until_listed()
     assert len(mirror.current) == 10_000
-    assert [len(one.objects) for one in mirror.events if isinstance(one, ListedPage)] == [500] * 20
+    assert [len(one.objects) for one in mirror.events if isinstance(one, ListedPage)] == [100] * 100
     assert set(mirror.states[:-1]) == {frozenset()}
     requests = api.asked(VMIS, "list")
     assert [one.query["limit"] for one in requests] == ["500"] * 20
@@ -112,7 +112,7 @@ async def test_unpaged_answer_is_decoded_in_parts(api: FakeApiServer, make_watch
     put(api, *(f"vm{number}" for number in range(1200)))
     async with mirrored(make_watch()) as mirror:
         await mirror.until_listed()
-    assert [len(one.objects) for one in mirror.events if isinstance(one, ListedPage)] == [500, 500, 200]
+    assert [len(one.objects) for one in mirror.events if isinstance(one, ListedPage)] == [100] * 12
 
 
 async def test_kinds_and_their_paths(api: FakeApiServer, make_watch: MakeWatch) -> None:
