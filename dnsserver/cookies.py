@@ -1,7 +1,7 @@
 """DNS cookies (RFC 7873), made so that every server with the same secret knows them (RFC 9018); no I/O.
 
-No query is refused for its cookie: a client that has seen one can tell our responses from forged ones, and that is all
-it is for.
+No query is refused for its cookie. A client that has seen one can tell our responses from forged ones, and has proven
+its address when it sends ours back.
 """
 
 from functools import lru_cache
@@ -16,6 +16,7 @@ _WHOLE = 24  # octets of a client cookie and a server cookie of ours
 _SIZES = frozenset((_CLIENT, *range(16, 41)))  # octets of client and server cookie (RFC 7873, section 4)
 _VERSION = b"\1\0\0\0"  # and three octets reserved (RFC 9018, section 4.1)
 _RENEWED = 1800  # seconds after which a cookie is made afresh (RFC 9018, section 4.3)
+_ACCEPTED = 3600  # seconds after which it proves nothing any more (same section)
 _AHEAD = 300  # seconds that another server's clock may be before ours
 
 _MASK = 2**64 - 1
@@ -33,19 +34,28 @@ def reply_cookie(data: bytes, address: bytes, secret: bytes, now: int) -> bytes:
     `data` is the query's option, `address` the client's, packed, `now` the Unix time in seconds. A good cookie is
     returned as it is until it is half an hour old.
     """
-    if _is_good(data, address, secret, now):
+    if _is_ours(data, address, secret, now, _RENEWED):
         return data
     head = data[:_CLIENT] + _VERSION + (now & 0xFFFFFFFF).to_bytes(4, "big")
     return head + siphash(secret, head + address)
 
 
-def _is_good(data: bytes, address: bytes, secret: bytes, now: int) -> bool:
-    """Say whether a server with this secret made the cookie for this client, and not long ago."""
+def proves_address(data: bytes, address: bytes, secret: bytes, now: int) -> bool:
+    """Say whether who sent a COOKIE option receives what is sent to its address (RFC 7873, section 5.2.4).
+
+    The arguments are those of `reply_cookie`; any data is taken. A cookie is a proof for an hour, longer than it is
+    kept, so that a client that asks seldom has one.
+    """
+    return _is_ours(data, address, secret, now, _ACCEPTED)
+
+
+def _is_ours(data: bytes, address: bytes, secret: bytes, now: int, seconds: int) -> bool:
+    """Say whether a server with this secret made the cookie for this client, less than `seconds` ago."""
     if len(data) != _WHOLE or data[_CLIENT] != _VERSION[0]:
         return False
     made = int.from_bytes(data[_HEAD - 4 : _HEAD], "big")
     age = (now - made + _AHEAD) % 2**32  # serial number arithmetic (RFC 1982)
-    return age < _RENEWED + _AHEAD and compare_digest(siphash(secret, data[:_HEAD] + address), data[_HEAD:])
+    return age < seconds + _AHEAD and compare_digest(siphash(secret, data[:_HEAD] + address), data[_HEAD:])
 
 
 @lru_cache(maxsize=4096)  # a client shows the same cookie again and again, and this takes 20 us

@@ -27,6 +27,7 @@ class Client(msgspec.Struct, frozen=True, gc=False):
     port: int
     transport: Transport
     server: str  # the address and port that were asked, as the server block names them: "dns://10.0.0.1:53"
+    proven: bool = False  # over UDP: the address is the sender's own, for a cookie of ours came from there
 
 
 class Edns(msgspec.Struct, frozen=True, gc=False):
@@ -67,11 +68,12 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     origin: Name = ROOT
     recursion_available: bool = False
     authenticated: bool = False
-    truncated: bool = False  # an upstream's TC bit, kept
+    truncated: bool = False  # TC whatever fits: an upstream's, kept, or for another try over TCP (plugin `ratelimit`)
     extended_error: tuple[int, str] | None = None  # (INFO-CODE, EXTRA-TEXT) (RFC 8914, section 2)
     options: tuple[tuple[int, bytes], ...] = ()  # further EDNS options, sent where the query had EDNS: (code, data)
     max_udp_size: int = 0  # octets: a limit below the client's own (plugin `bufsize`); 0 is none
     silent: bool = False  # send nothing at all (plugin `acl`, action drop)
+    made_of: Name | None = None  # the wildcard or DNAME that the answer for QNAME is made of, where that is known
     stream: Iterable[RRset] | None = None  # a zone transfer: the answer, in as many TCP messages as it takes
 
 

@@ -4,6 +4,7 @@ Invariant: nothing here raises, whatever the octets, and what comes out is a who
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TypeAlias
 
@@ -152,12 +153,25 @@ def own_options(query: Query, client: Client, secret: bytes, now: float, idle: f
     found = []
     cookie = _option(query, cookies.OPTION)
     if cookie is not None and not cookies.is_malformed(cookie):
-        address = ip_address(client.address).packed
-        found.append((cookies.OPTION, cookies.reply_cookie(cookie, address, secret, int(now))))
+        found.append((cookies.OPTION, cookies.reply_cookie(cookie, _packed(client.address), secret, int(now))))
     if client.transport is not Transport.UDP and _option(query, KEEPALIVE_OPTION) is not None:
         tenths = min(int(idle * 10), 0xFFFF)  # units of 100 ms (RFC 7828, section 3.1)
         found.append((KEEPALIVE_OPTION, tenths.to_bytes(2, "big")))
     return tuple(found)
+
+
+def proves_address(query: Query, client: Client, secret: bytes, now: float) -> bool:
+    """Say whether a query brings a cookie that only this client can have; the arguments are those of `own_options`."""
+    if query.edns is None or not query.edns.options:
+        return False
+    cookie = _option(query, cookies.OPTION)
+    return cookie is not None and cookies.proves_address(cookie, _packed(client.address), secret, int(now))
+
+
+@lru_cache(maxsize=4096)  # asked for twice a query
+def _packed(address: str) -> bytes:
+    """Return a client's address as cookies are made for it."""
+    return ip_address(address).packed
 
 
 def _other_opcode(wire: bytes, transport: Transport, own: OwnOptions) -> bytes:

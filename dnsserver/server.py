@@ -9,21 +9,30 @@ from functools import partial
 from types import coroutine
 from typing import Any, Protocol
 
+import msgspec
+
 from dnsserver import cookies
 from dnsserver.message import Client, Query, Reply, Transport
 from dnsserver.names import ROOT, Name, is_at_or_below, to_text
 from dnsserver.plugins.cookie import Cookie
-from dnsserver.plugins.plugin import Handler, Plugin, PluginError, Request, link
+from dnsserver.plugins.plugin import SERVFAIL, Handler, Plugin, PluginError, Request, link
 from dnsserver.plugins.timeouts import Timeouts
 from dnsserver.records import Rcode, RRClass, RRType
-from dnsserver.responder import Options, finish, finish_stream, own_options, receive, without_hop_by_hop
+from dnsserver.responder import (
+    Options,
+    finish,
+    finish_stream,
+    own_options,
+    proves_address,
+    receive,
+    without_hop_by_hop,
+)
 from dnsserver.transports import TcpLimits
 
 _log = logging.getLogger("server")
 
 # a name outside every zone, or a class that no zone has (RFC 8906, section 3.1.1; RFC 8914, section 4.21)
 REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(20, ""))
-SERVFAIL = Reply(rcode=Rcode.SERVFAIL, authoritative=False)
 
 _SECRET = secrets.token_bytes(cookies.SECRET_SIZE)  # of the process: cookies outlive a reload
 
@@ -109,8 +118,8 @@ class Dispatcher:
             return REFUSED
         try:
             return await block.handler(Request(query, client, text, started, depth))
-        except PluginError:
-            return SERVFAIL
+        except PluginError as error:
+            return error.reply
         except Exception as error:
             self._counters.count_panic()
             name = to_text(query.name)
@@ -131,6 +140,8 @@ class Dispatcher:
 
     async def _answer(self, query: Query, client: Client, started: float) -> Response:
         """Answer a query."""
+        if client.transport is Transport.UDP and proves_address(query, client, self._secret, self._clock()):
+            client = msgspec.structs.replace(client, proven=True)
         reply = await self.resolve(without_hop_by_hop(query), client, started)
         if reply.silent:
             return None

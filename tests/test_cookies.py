@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dnsserver.cookies import is_malformed, reply_cookie, siphash
+from dnsserver.cookies import is_malformed, proves_address, reply_cookie, siphash
 
 SECRET = "e5e973e5a6b2a43f48e7dc849e37bfcf"
 OLD_SECRET, NEW_SECRET = "dd3bdf9344b678b185a6f5cb60fca715", "445536bcd2513298075a5d379663c962"
@@ -73,6 +73,27 @@ def test_not_good(data: str, client: str, now: int) -> None:
     assert found == reply_cookie(bytes.fromhex(CLIENT), address, secret, now)
     assert found != bytes.fromhex(data)
     assert reply_cookie(found, address, secret, now) == found
+
+
+PROOFS = [  # option, client, time, whether it proves that the address is the client's
+    (FIRST, V4, MADE, True),
+    (FIRST, V4, MADE - 300, True),
+    (FIRST, V4, MADE - 301, False),
+    (FIRST, V4, MADE + 3599, True),  # for half an hour after there has been a new one
+    (FIRST, V4, MADE + 3600, False),
+    (FIRST, OTHER, MADE, False),
+    (FIRST[:-2] + "00", V4, MADE, False),
+    (CLIENT, V4, MADE, False),
+    (FIRST + "00" * 16, V4, MADE, False),
+    ("", V4, MADE, False),
+]
+
+
+@pytest.mark.parametrize(("data", "client", "now", "expected"), PROOFS)
+def test_proof_of_an_address(data: str, client: str, now: int, expected: bool) -> None:
+    """Only what we sent there, within the last hour, proves an address (RFC 9018, section 4.3)."""
+    found = proves_address(bytes.fromhex(data), ip_address(client).packed, bytes.fromhex(SECRET), now)
+    assert found is expected
 
 
 def test_time_wraps() -> None:

@@ -211,6 +211,28 @@ async def test_options_between_two_hosts() -> None:
     assert [query.edns for query in seen] == [Edns(1232, options=((3, b""),))]
 
 
+async def test_proven_address() -> None:
+    """A cookie of ours proves a client's address over UDP; the chain learns that, and nothing else of the cookie."""
+    seen: list[Client] = []
+
+    async def handle(request: Request) -> Reply:
+        seen.append(request.client)
+        return Reply()
+
+    dispatcher = Dispatcher([block(".", Says(handle))], Counted(), clock=lambda: 1559731985.9)
+    client = Client("127.0.0.1", 4242, Transport.UDP, "dns://:53")
+    first = await waited(dispatcher(encode_query(question("a.b", edns=Edns(1232, options=((10, bytes(8)),)))), client))
+    assert isinstance(first, bytes)
+    edns = parse_response(first).edns
+    assert edns is not None
+    wire = encode_query(question("a.b", edns=edns))
+    elsewhere = msgspec.structs.replace(client, address="127.0.0.2")
+    for one in (client, elsewhere, msgspec.structs.replace(client, transport=Transport.TCP)):
+        await waited(dispatcher(wire, one))
+    await waited(dispatcher(encode_query(question("a.b")), client))
+    assert [one.proven for one in seen] == [False, True, False, False, False]
+
+
 async def test_no_block_at_all() -> None:
     """A listener without blocks refuses."""
     assert (await respond(Dispatcher([], Counted()), question("a.b"))).rcode == Rcode.REFUSED
@@ -233,6 +255,14 @@ async def test_end_of_chain() -> None:
     assert (response.rcode, response.authoritative) == (Rcode.SERVFAIL, False)
     assert first.errors == last.errors == ["plugin/kubernetes: no next plugin found"]
     assert counted.panics == 0
+
+
+async def test_plugin_error_says_why() -> None:
+    """An extended error goes to who has EDNS (RFC 8914); the words are for the log."""
+    says = Says(raising(PluginError("forward", "down", 22)))
+    for edns, expected in ((Edns(1232), (22, "")), (None, None)):
+        response = await respond(Dispatcher([block(".", says)], Counted()), question("a.b", edns=edns))
+        assert (response.rcode, response.extended_error) == (Rcode.SERVFAIL, expected)
 
 
 async def test_plugin_error_is_servfail() -> None:

@@ -115,7 +115,7 @@ class Cache(Plugin):
         elif (fresh := await self._verify(entry, key, request, call_next, now)) is not None:
             return fresh
         self._counts_of(request).served_stale += 1
-        return entry.render(stale.ttl or (entry.ttl if self.options.keepttl else 0))
+        return entry.render_stale(stale.ttl or (entry.ttl if self.options.keepttl else 0))
 
     async def _verify(self, entry: Entry, key: Key, request: Request, call_next: Handler, now: float) -> Reply | None:
         """Return what replaces an expired entry, as soon as it is known; None where nothing does, or not in time.

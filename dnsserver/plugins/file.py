@@ -108,6 +108,7 @@ class File(Plugin):
         return msgspec.structs.replace(
             found.reply,
             rcode=other.rcode if other.rcode in _KEPT_RCODES else Rcode.NOERROR,
+            extended_error=other.extended_error if other.rcode in _KEPT_RCODES else None,
             answer=_joined(found.reply.answer, other.answer),
             authority=_authority(found.reply, other, further.name),
             additional=other.additional if is_at_or_below(further.name, found.reply.origin) else (),

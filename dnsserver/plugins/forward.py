@@ -24,6 +24,10 @@ _DEADLINE = 5.0  # seconds: after that no further server is tried
 _PAUSE = 0.1  # seconds before all servers are tried again: one that refuses at once would be asked without end
 _NO_SERVER = "no healthy proxies"
 
+# INFO-CODEs of extended errors; which server it was is nothing for the client (RFC 8914, sections 4.23 and 4.24)
+_NO_REACHABLE_AUTHORITY = 22
+_NETWORK_ERROR = 23
+
 _REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False)
 _FORMERR = Reply(rcode=Rcode.FORMERR, authoritative=False)
 
@@ -149,10 +153,14 @@ class _Attempt:
                 if response is not None:
                     return response
                 if self._down >= len(self._upstreams):
-                    raise PluginError("", self._fault)
+                    raise self._failed()
             if self._may_go_on():
                 await asyncio.sleep(_PAUSE)
-        raise PluginError("", self._fault)
+        raise self._failed()
+
+    def _failed(self) -> PluginError:
+        """Return the last server's error, for the caller to raise."""
+        return PluginError("", self._fault, _NETWORK_ERROR if self._failures else _NO_REACHABLE_AUTHORITY)
 
     def _may_go_on(self) -> bool:
         limit = self._options.max_connect_attempts
@@ -167,7 +175,7 @@ class _Attempt:
             return None
         anyone = self._forward.anyone(self._upstreams)
         if self._options.fail_fast:
-            raise PluginError("", self._fault)
+            raise self._failed()
         return anyone
 
     async def _try(self, upstream: Upstream) -> ParsedResponse | None:

@@ -1,4 +1,8 @@
-"""`health [ADDRESS] { lameduck DURATION }`: `/health` answers 200 OK for as long as the process runs."""
+"""`health [ADDRESS] { lameduck DURATION }`: `/health` answers 200 OK for as long as the event loop turns.
+
+The loop that answers queries answers here too: one that stands still answers neither, and the prober's own timeouts say
+after how long that is too long. A thread would answer for a loop that does not, or stand still with it.
+"""
 
 import asyncio
 import logging

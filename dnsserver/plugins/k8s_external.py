@@ -44,6 +44,7 @@ _CLASSES = (int(RRClass.IN), int(RRClass.ANY))
 _TRANSFERS = (RRType.AXFR, RRType.IXFR)
 # what gets here was not answered by the `transfer` plugin; INFO-CODE 21 is Not Supported (RFC 8914, section 4.22)
 _NO_TRANSFER = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(21, ""))
+_NOT_READY = (14, "")  # INFO-CODE of an extended error (RFC 8914, section 4.15)
 
 PortLabels = tuple[bytes, bytes]  # (b"_http", b"_tcp")
 
@@ -253,8 +254,11 @@ class External(Plugin):
         if sets is None:
             if any(is_at_or_below(query.name, zone) for zone in self.config.fall_through or ()):
                 return await call_next(request)
-            rcode = Rcode.NXDOMAIN if source.synced else Rcode.SERVFAIL  # it may only not be there yet
-            return Reply(rcode=rcode, authority=(self._soa(source, origin),), origin=origin)
+            missing = Reply(rcode=Rcode.NXDOMAIN, authority=(self._soa(source, origin),), origin=origin)
+            if source.synced:
+                return missing
+            # it may only not be there yet
+            return msgspec.structs.replace(missing, rcode=Rcode.SERVFAIL, extended_error=_NOT_READY)
         found = next((one for one in sets if one.rrtype == query.qtype), None)
         alias = next((one for one in sets if one.rrtype == RRType.CNAME), None)
         if found is None and alias is not None:

@@ -9,11 +9,9 @@ from dnsserver.corefile import Directive
 from dnsserver.message import Query, Reply
 from dnsserver.plugins.options import once, properties
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request
-from dnsserver.records import Rcode
 
 _OPTION = 3  # EDNS option code (RFC 5001, section 4)
 _MAX_DATA = 226  # octets: 512 without header (12), the longest question (259), OPT (11) and the option's head (4)
-_SERVFAIL = Reply(rcode=Rcode.SERVFAIL, authoritative=False)
 
 
 class Nsid(Plugin):
@@ -29,10 +27,8 @@ class Nsid(Plugin):
             return await call_next(request)
         try:
             reply = await call_next(request)
-        except PluginError:
-            reply = (
-                _SERVFAIL  # what the server makes of it; `errors` and `log` come later in the chain and have seen it
-            )
+        except PluginError as error:  # `errors` and `log` come later in the chain and have seen it
+            reply = error.reply
         kept = tuple(option for option in reply.options if option[0] != _OPTION)  # an upstream's is not ours
         return msgspec.structs.replace(reply, options=(*kept, (_OPTION, self.data)))
 

@@ -26,8 +26,11 @@ COREDNS = (
     "grpc", "erratic", "whoami", "on", "sign", "view", "nomad",
 )  # fmt: skip  # sixty lines of one word each would hide what is next to what
 
-OWN = ("cookie",)  # that CoreDNS does not have; none takes part in answering
-ORDER = (*COREDNS, *OWN)
+OWN = ("ratelimit", "cookie")  # that CoreDNS does not have
+
+# `ratelimit` is inside what reports on queries, and outside of whatever answers them
+_REPORTING = COREDNS.index("local")
+ORDER = (*COREDNS[:_REPORTING], "ratelimit", *COREDNS[_REPORTING:], "cookie")
 
 # why a directive is refused: without it some answer, or who gets one, would not be what the Corefile says
 _REFUSED = {

@@ -8,6 +8,7 @@ gets every occurrence of the directive in one server block, checks every argumen
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import coroutine
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from dnsserver.corefile import Corefile, Directive
 from dnsserver.message import Client, Query, Reply
 from dnsserver.names import Name
+from dnsserver.records import Rcode
 
 if TYPE_CHECKING:
     from dnsserver.admin.http import AdminServers
@@ -35,14 +37,30 @@ class Request:
 Directives = Sequence[Directive]
 Handler = Callable[[Request], Awaitable[Reply]]
 MAX_DEPTH = 8  # questions behind a question, before the server counts as asking itself in circles
+SERVFAIL = Reply(rcode=Rcode.SERVFAIL, authoritative=False)
 
 
 class PluginError(Exception):
     """A plugin could not answer; the server says SERVFAIL, and `errors` logs the text."""
 
-    def __init__(self, plugin: str, message: str) -> None:
-        """Say what failed; an empty `plugin` leaves the text as it is, as CoreDNS's `forward` does."""
+    def __init__(self, plugin: str, message: str, info_code: int | None = None) -> None:
+        """Say what failed; an empty `plugin` leaves the text as it is, as CoreDNS's `forward` does.
+
+        The client is told no more than `info_code`, of an extended error (RFC 8914, section 4).
+        """
         super().__init__(f"plugin/{plugin}: {message}" if plugin else message)
+        self.info_code = info_code
+
+    @property
+    def reply(self) -> Reply:
+        """What the client gets."""
+        return SERVFAIL if self.info_code is None else _failure(self.info_code)
+
+
+@cache
+def _failure(info_code: int) -> Reply:
+    """Return SERVFAIL with an extended error; there are as many as codes in the code."""
+    return Reply(rcode=Rcode.SERVFAIL, authoritative=False, extended_error=(info_code, ""))
 
 
 def _no_warning(text: str) -> None:

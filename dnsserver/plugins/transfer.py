@@ -207,7 +207,7 @@ def _in_order(zone: Zone, choose: _Choose) -> Iterator[RRset]:
     yield from (one for one in apex if one.rrtype != RRType.SOA)
     yield from glue
     sent = {(one.owner, one.rrtype) for one in glue}
-    for count, name in enumerate(_by_name(zone)):
+    for count, name in enumerate(by_name(zone)):
         if name is None or not count % _RUN:
             yield _PAUSE
         if name is not None and name != zone.origin:
@@ -223,7 +223,7 @@ def _glue(zone: Zone, servers: RRset) -> Iterator[RRset]:
             yield from (one for one in zone.rrsets(target) or () if one.rrtype in _ADDRESSES)
 
 
-def _by_name(zone: Zone) -> Iterator[Name | None]:
+def by_name(zone: Zone) -> Iterator[Name | None]:
     """Yield the zone's names in the order of RFC 4034, section 6.1: a name before all that is below it.
 
     Sorting very many names takes long, so they are sorted in short runs, with None after each of them.

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.core import Metric
 
@@ -309,6 +310,15 @@ async def test_failure_hides_nothing() -> None:
     assert (await bench.ask(after=4)).rcode == Rcode.SERVFAIL
 
 
+async def test_kept_failure_says_so() -> None:
+    """A SERVFAIL that is repeated from the cache is told from one that an upstream has just said (RFC 8914, 4.14)."""
+    bench = Bench(reply=msgspec.structs.replace(SERVFAIL, extended_error=(22, "of an upstream")))
+    assert [(await bench.ask()).extended_error for _ in range(2)] == [(22, "of an upstream"), (13, "")]
+    for reply in (NODATA, nxdomain(), Reply(rcode=Rcode.NOTIMP)):
+        bench = Bench(reply=reply)
+        assert [(await bench.ask()).extended_error for _ in range(2)] == [None, None]
+
+
 async def test_failure_is_never_stale() -> None:
     """A SERVFAIL is over when its seconds are, whatever `serve_stale` says; a denial that is too old is gone."""
     bench = Bench("cache {\nserve_stale 10s\n}", SERVFAIL)
@@ -343,10 +353,23 @@ async def test_stale_while_upstream_fails(text: str, reply: Reply, after: int, t
         bench.upstream.reply = PluginError("forward", "no upstream")
         stale = await bench.ask(after=60 + after)
         assert (stale.rcode, ttls(stale)) == (reply.rcode, {ttl})
+        assert stale.extended_error == ((19, "") if reply.rcode == Rcode.NXDOMAIN else (3, ""))
         await until(lambda: bench.asked == 2)
         assert bench.counts.served_stale == 1
         bench.upstream.reply = SERVFAIL  # said by an upstream: it does not replace anything either
         assert (await bench.ask()).rcode == reply.rcode
+
+
+async def test_stale_says_so() -> None:
+    """Stale Answer or Stale NXDOMAIN (RFC 8914, sections 4.4 and 4.20) until something fresh has come, of any TTL."""
+    for reply, error in ((found(5), (3, "")), (NODATA, (3, "")), (nxdomain(5), (19, ""))):
+        bench = Bench("cache {\nserve_stale 1h immediate 5s\n}", reply)
+        async with bench.cache._refreshes.running():
+            assert ((await bench.ask()).extended_error, (await bench.ask()).extended_error) == (None, None)
+            assert (await bench.ask(after=61)).extended_error == error
+            await asyncio.gather(*bench.cache._refreshes._tasks)  # the refresh, which succeeds
+            assert bench.asked == 2
+            assert (await bench.ask()).extended_error is None
 
 
 @pytest.mark.parametrize("text", ["", "serve_stale 0s", "serve_stale 10s"])

@@ -450,8 +450,8 @@ AWAY = "away.example.org. 300 CNAME host.example.net."
 
 TARGETS = [  # what the server answers, code, answer, authority types
     (Reply(answer=(ELSEWHERE,)), Rcode.NOERROR, [AWAY, FOUND], ["NS"]),
-    (Reply(rcode=Rcode.REFUSED), Rcode.NOERROR, [AWAY], ["NS"]),
-    (Reply(rcode=Rcode.SERVFAIL), Rcode.SERVFAIL, [AWAY], ["NS"]),
+    (Reply(rcode=Rcode.REFUSED, extended_error=(20, "")), Rcode.NOERROR, [AWAY], ["NS"]),
+    (Reply(rcode=Rcode.SERVFAIL, extended_error=(23, "")), Rcode.SERVFAIL, [AWAY], ["NS"]),
     (Reply(rcode=Rcode.NXDOMAIN, authority=(FOREIGN_SOA,)), Rcode.NXDOMAIN, [AWAY], ["SOA"]),
     (Reply(authority=(FOREIGN_SOA,)), Rcode.NOERROR, [AWAY], ["SOA"]),
     (None, Rcode.SERVFAIL, [AWAY], ["NS"]),
@@ -475,6 +475,7 @@ async def test_alias_outside(
     async with zone.running(world.runtime):
         got = await ask(zone, "away.example.org.")
     assert [query.name for query in asked] == [from_text("host.example.net")]
+    assert got.extended_error == (None if reply is None or rcode == Rcode.NOERROR else reply.extended_error)
     assert (got.rcode, sorted(section(got.answer)), [type_to_text(one.rrtype) for one in got.authority]) == (
         rcode,
         answer,

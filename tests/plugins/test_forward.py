@@ -231,10 +231,22 @@ async def test_all_down(world: World) -> None:
             assert samples(world)["coredns_forward_healthcheck_broken_total"] >= 1
         text = f"forward . {at(one)} {{\n{FAST}\nmax_fails 1\nfailfast_all_unhealthy_upstreams\n}}"
         async with forwarding(world, text) as ask:
-            with pytest.raises(PluginError):
+            with pytest.raises(PluginError) as caught:
                 await ask()
-            with pytest.raises(PluginError, match=r"^no healthy proxies$"):
+            assert caught.value.info_code == 23  # Network Error
+            with pytest.raises(PluginError, match=r"^no healthy proxies$") as caught:
                 await ask()
+            assert caught.value.info_code == 22  # No Reachable Authority: nobody was asked
+
+
+async def test_extended_errors(tmp_path: Path) -> None:
+    """Who has EDNS learns that the other server is at fault, and nothing about it (RFC 8914, section 4.24)."""
+    with refusing() as one:
+        corefile = f". {{\nbind 127.0.0.1\nforward . {at(one)} {{\n{FAST}\nmax_connect_attempts 1\n}}\n}}"
+        async with serving(corefile, tmp_path) as server:
+            for edns, expected in ((Edns(1232), (23, "")), (None, None)):
+                response = await server.ask("a.b", edns=edns)
+                assert (response.rcode, response.extended_error) == (Rcode.SERVFAIL, expected)
 
 
 async def test_never_down(world: World) -> None:

@@ -419,7 +419,8 @@ async def test_before_the_first_sync() -> None:
     """A name may only not be there yet: SERVFAIL, which nobody keeps; what is there is answered."""
     source = Source()
     source.synced, source.serial = False, 0
-    assert outcome(await ask("nosvc.testns.example.com.", source=source)) == "SERVFAIL"
+    missing = await ask("nosvc.testns.example.com.", source=source)
+    assert (outcome(missing), missing.extended_error) == ("SERVFAIL", (14, ""))  # Not Ready
     assert outcome(await ask("svc1.testns.example.com.", source=source)) == [f"{SVC1} A 192.0.2.1"]
     assert await ask("nosvc.testns.example.com.", source=source, fall_through=(ROOT,)) is NEXT
 

@@ -7,7 +7,7 @@ import pytest
 
 from dnsserver.message import Edns, Reply
 from dnsserver.plugins.nsid import Nsid
-from dnsserver.plugins.plugin import PluginError
+from dnsserver.plugins.plugin import PluginError, Request
 from dnsserver.records import Rcode
 from dnsserver.wire import encode_query
 from tests.harness import ask_udp, question, serving
@@ -31,6 +31,16 @@ async def test_not_asked(edns: Edns | None) -> None:
     assert await one.handle(request(edns=edns), answering(REPLY)) is REPLY
     with pytest.raises(PluginError):
         await one.handle(request(edns=edns), failing("x", "y"))
+
+
+async def test_failure_with_a_reason() -> None:
+    """The SERVFAIL of a plugin that failed keeps its extended error."""
+
+    async def handle(_request: Request) -> Reply:
+        raise PluginError("forward", "down", 22)
+
+    reply = await plugin("nsid me").handle(request(edns=ASKED), handle)
+    assert (reply.rcode, reply.extended_error, reply.options) == (Rcode.SERVFAIL, (22, ""), ((3, b"me"),))
 
 
 async def test_asked() -> None:

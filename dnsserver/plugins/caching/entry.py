@@ -9,6 +9,11 @@ from dnsserver.message import Reply
 from dnsserver.names import Name
 from dnsserver.records import Rcode, RRset
 
+# INFO-CODEs of extended errors (RFC 8914, sections 4.4, 4.14 and 4.20)
+_STALE_ANSWER = (3, "")
+_CACHED_ERROR = (13, "")
+_STALE_NXDOMAIN = (19, "")
+
 Key = tuple[Name, int, int, bool, bool]  # QNAME, QTYPE, QCLASS, DO, CD: what may make two answers differ
 
 
@@ -43,7 +48,10 @@ class Entry:
     )
 
     def __init__(self, reply: Reply, ttl: int, now: float, *, denies: bool, answers: bool) -> None:
-        self.reply = msgspec.structs.replace(reply, authoritative=True, extended_error=None, options=(), max_udp_size=0)
+        error = _CACHED_ERROR if reply.rcode == Rcode.SERVFAIL else None
+        self.reply = msgspec.structs.replace(
+            reply, authoritative=True, extended_error=error, options=(), max_udp_size=0
+        )
         self.ttl = ttl  # seconds
         self.stored = now  # monotonic time, as all times here
         self.expires = now + ttl
@@ -83,6 +91,11 @@ class Entry:
             self._rendered = with_ttl(self.reply, ttl)
             self._rendered_ttl = ttl
         return self._rendered
+
+    def render_stale(self, ttl: int) -> Reply:
+        """Return the reply with that TTL, and with the word that it has expired (RFC 8767, section 6)."""
+        error = _STALE_NXDOMAIN if self.reply.rcode == Rcode.NXDOMAIN else _STALE_ANSWER
+        return msgspec.structs.replace(self.render(ttl), extended_error=error)
 
 
 def with_ttl(reply: Reply, ttl: int) -> Reply:

@@ -70,6 +70,7 @@ class _Lookup:
         self._dnssec = query.edns is not None and query.edns.dnssec_ok
         self._chain: list[RRset] = []  # aliases, each before the next
         self._expansions: list[Name] = []  # names that a wildcard made
+        self._made_of: Name | None = None  # the wildcard or DNAME that QNAME's answer is made of
         self._seen = {query.name}
 
     # -- the walk ------------------------------------------------------------------------------------------------------
@@ -77,6 +78,8 @@ class _Lookup:
     def answer(self) -> Answer:
         """Follow aliases for as long as the zone itself says where to."""
         found = self._find(self._query.name)
+        if found.kind in (_Kind.WILDCARD, _Kind.REDIRECTED):
+            self._made_of = found.node
         while (target := self._alias(found)) is not None:
             name = fold(target)
             if name in self._seen or len(self._seen) > MAX_CHAIN:
@@ -178,6 +181,7 @@ class _Lookup:
             authority=_distinct((*authority, *proofs)),
             additional=additional,
             origin=self._origin,
+            made_of=self._made_of,
         )
 
     def _referral(self, cut: Name) -> Reply:
@@ -191,6 +195,7 @@ class _Lookup:
             authority=(*servers, *signer, *proof),
             additional=tuple(self._additional(servers, within=cut)),
             origin=self._origin,
+            made_of=self._made_of,
         )
 
     def _nxdomain(self, found: _Found) -> Reply:
