@@ -53,7 +53,7 @@ def _chase(zone: Zone, query: Query, alias: RRset) -> Reply:
         sets = zone.rrsets(target) or ()
         found = _of_type(sets, query.qtype)
         if found is not None:
-            return Reply(answer=(*chain, found), origin=zone.origin)
+            return Reply(answer=(*chain, found), additional=_additional(zone, found), origin=zone.origin)
         further = _of_type(sets, RRType.CNAME)
         if further is None:
             break

@@ -8,10 +8,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from dnsserver.corefile import Corefile, CorefileError, load, parse
 from dnsserver.corefile.files import decode
+
+if TYPE_CHECKING:
+    from dnsserver.admin.lines import LineWriter
+    from dnsserver.names import Name
+    from dnsserver.zone import Zone
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 _DEFAULT_PORT = 53
@@ -22,12 +27,27 @@ _EPILOG = """examples:
   dnsserver -conf Corefile                   serve what the Corefile says
   dnsserver --manifests objects/ -p 1053     serve objects from files, without a cluster
   dnsserver check -conf Corefile             say whether a Corefile is valid
+  dnsserver dump -conf Corefile              print its zones as master files (dnsserver dump --help)
+"""
+
+_DUMP_EPILOG = """Several zones follow each other, with a comment in front of each. Checkers want one zone a file, named
+after it, as -o writes them:
+  dnsserver dump -o zones -conf Corefile && kzonecheck zones/cluster.local.zone
+  dnsserver dump -o zones cluster.local --manifests objects/ && named-checkzone cluster.local zones/cluster.local.zone
+
+Names that are made only when they are asked for are in no dump: those of `pods insecure`, of `zonal`, and of a port
+without its underscores. A running server's zones can be had with `dig axfr` where `transfer` allows it.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for what went wrong, 2 for a wrong command line."""
-    arguments = _parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["dump"]:
+        return _dump(_dump_parser().parse_intermixed_args(given[1:]))
+    arguments = _parser().parse_args(given)
+    if arguments.command == "dump":
+        _parser().error("dump comes before its flags")
     if arguments.version:
         return _print_version()
     if arguments.plugins:
@@ -56,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("command", nargs="?", choices=("serve", "check"), default="serve", help="what to do (serve)")
+    commands = ("serve", "check", "dump")
+    parser.add_argument("command", nargs="?", choices=commands, default="serve", help="what to do (serve)")
     parser.add_argument("-conf", "--conf", metavar="FILE", help="the Corefile (Corefile in the working directory)")
     parser.add_argument(
         "-dns.port", "--dns.port", "-p", "--port", dest="port", metavar="N", type=_port, help="port of keys without one"
@@ -68,6 +89,43 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--manifests", nargs="+", metavar="PATH", help="serve objects from files or folders")
     parser.add_argument("--zone", metavar="ZONE", help="the zone of --manifests (cluster.local)")
     return parser
+
+
+def _dump_parser() -> argparse.ArgumentParser:
+    """Return the parser of what follows `dump`."""
+    parser = _Parser(
+        prog="dnsserver dump",
+        description="Print the zones of the plugins kubernetes and file as master files (RFC 1035, section 5).",
+        epilog=_DUMP_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("zones", nargs="*", metavar="ZONE", type=_zone, help="these zones (all); before --manifests")
+    parser.add_argument("-conf", "--conf", metavar="FILE", help="the Corefile (Corefile in the working directory)")
+    parser.add_argument("--manifests", nargs="+", metavar="PATH", help="read objects from files or folders")
+    parser.add_argument("--zone", metavar="ZONE", help="the zone of --manifests (cluster.local)")
+    parser.add_argument("-o", "--output", metavar="DIR", help="write each zone to DIR/ZONE.zone")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=_seconds, default=60.0, help="how long reading the cluster may take (60)"
+    )
+    return parser
+
+
+def _zone(text: str) -> "Name":
+    """Parse a zone's name."""
+    from dnsserver.names import InvalidNameError, from_text
+
+    try:
+        return from_text(text)
+    except InvalidNameError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a zone: {error}") from error
+
+
+def _seconds(text: str) -> float:
+    """Parse a time."""
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 6 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
 
 
 def _port(text: str) -> int:
@@ -92,6 +150,9 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stdout.write("".join(f"[WARNING] {line}\n" for line in setup.warnings) + f"{name} is valid\n")
         return EXIT_OK
     from dnsserver.app import App, StartError
+    from dnsserver.transports import raise_limit
+
+    raise_limit()
 
     async def serve() -> int:
         return await App(setup, quiet=arguments.quiet, source=source).run()
@@ -101,6 +162,47 @@ def _run(arguments: argparse.Namespace) -> int:
             return runner.run(serve())
     except (StartError, OSError) as error:
         return _fail(str(error))
+
+
+def _dump(arguments: argparse.Namespace) -> int:
+    """Read the zones, then write them."""
+    from dnsserver import dumping
+    from dnsserver.admin.lines import LineWriter
+    from dnsserver.setup import set_up
+
+    log = LineWriter(2)
+    _set_up_logging(log, logging.WARNING)  # stdout is the zones'
+    try:
+        read, folder = _reader(arguments)
+        setup = set_up(read(), folder=folder, port=_DEFAULT_PORT)
+        chosen = dumping.choose(setup, arguments.zones)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            zones = runner.run(dumping.read_zones(chosen, arguments.timeout))
+    except (CorefileError, dumping.DumpError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    finally:
+        log.drain()
+    return _write_dump(zones, arguments.output)
+
+
+def _write_dump(zones: "Sequence[Zone]", folder: str | None) -> int:
+    """Write zones to stdout, or to files in a folder."""
+    from dnsserver import dumping
+
+    try:
+        if folder is None:
+            dumping.write_stream(zones, sys.stdout)
+        else:
+            dumping.write_files(zones, Path(folder))
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    except OSError as error:
+        if folder is None:  # what is left in its buffer would be a traceback at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail(f"cannot write {error.filename or 'the zones'}: {error.strerror}")
+    return EXIT_OK
 
 
 def _reader(arguments: argparse.Namespace) -> tuple[Callable[[], Corefile], Path]:
@@ -178,13 +280,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _set_up_logging() -> None:
-    """Log to stdout as CoreDNS does, `[INFO] plugin/kubernetes: message`, without ever waiting for who reads it."""
+def _set_up_logging(writer: "LineWriter | None" = None, level: int = logging.INFO) -> None:
+    """Log as CoreDNS does, `[INFO] plugin/kubernetes: message`, to stdout by default; never wait for who reads it."""
     from dnsserver.admin.lines import LineHandler, stdout
 
     root = logging.getLogger()
-    root.handlers = [LineHandler(stdout)]
-    root.setLevel(logging.INFO)
+    root.handlers = [LineHandler(writer or stdout)]
+    root.setLevel(level)
 
 
 def _print_version() -> int:

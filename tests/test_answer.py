@@ -156,6 +156,14 @@ CASES: list[tuple[str, str, RRType, Rcode, list[str], list[str]]] = [
         ["twice.ns1.svc CNAME in.ns1.svc", "in.ns1.svc CNAME WEB.ns1.svc", "web.ns1.svc AAAA fd00::1"],
         [],
     ),
+    (
+        "SRV behind an alias",
+        "in.ns1.svc",
+        SRV,
+        Rcode.NOERROR,
+        ["in.ns1.svc CNAME WEB.ns1.svc", "web.ns1.svc SRV 0 50 80 web.ns1.svc"],
+        ["web.ns1.svc A 10.0.0.1", "web.ns1.svc AAAA fd00::1"],
+    ),
     ("below an alias", "x.out.ns1.svc", A, Rcode.NXDOMAIN, [], []),
 ]
 
