@@ -9,14 +9,15 @@ import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
 
 from dnsserver import __version__
 from dnsserver.admin.http import AdminError, AdminServers
+from dnsserver.admin.lag import LoopLag
 from dnsserver.admin.lines import stdout
 from dnsserver.admin.metrics import DROPPED, Metrics
-from dnsserver.admin.own_metrics import transport_families
+from dnsserver.admin.own_metrics import loop_families, transport_families
 from dnsserver.corefile import Corefile, CorefileError
 from dnsserver.generation import Generation, inherited
 from dnsserver.listening import GRACE, Listener, ListenError, clash
@@ -27,7 +28,7 @@ from dnsserver.plugins.plugin import MAX_DEPTH, Plugin, PluginError, ReloadError
 from dnsserver.plugins.ready import Ready
 from dnsserver.plugins.reload import Reload
 from dnsserver.setup import ListenAddress, Setup, Source
-from dnsserver.transports import TransportStats
+from dnsserver.transports import Roster, TransportStats
 
 _log = logging.getLogger("dnsserver")
 
@@ -53,8 +54,10 @@ class App:
         self._source = source
         self._metrics = Metrics(__version__)
         self._http = AdminServers()
+        self._lag = LoopLag()
         self._stats: dict[str, TransportStats] = {}  # by server label
         self._listeners: dict[str, Listener] = {}  # by server label
+        self._roster = Roster()  # of the connections of all listeners
         self._current = Generation(setup, _Counters(self._metrics))
         self._generations = [self._current]  # those that have plugins running, the newest first
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # the fault, "" for none
@@ -65,8 +68,7 @@ class App:
 
     async def run(self, started: Callable[[], None] = lambda: None) -> int:
         """Serve until a signal, `stop` or a fault; return the exit code. Raises `StartError`."""
-        with _signals(self.stop, self._reload_at_signal):
-            unregister = self._metrics.register(lambda: transport_families(self._stats))
+        with _signals(self.stop, self._reload_at_signal), self._measured():
             try:
                 async with self._interruptible():
                     await self._start()
@@ -77,11 +79,19 @@ class App:
                         await self._drain()
             finally:
                 await self._end()
-                unregister()
         if fault := self._stopped.result():
             _log.error("%s", fault)
             return EXIT_FAILED
         return EXIT_OK
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Report how the sockets and the event loop fare."""
+        with ExitStack() as stack:
+            stack.callback(self._metrics.register(lambda: transport_families(self._stats)))
+            stack.callback(self._metrics.register(lambda: loop_families(self._lag)))
+            stack.enter_context(self._lag.watching())
+            yield
 
     def stop(self, fault: str = "") -> None:
         """End serving, starting or reloading; with a fault, at once and as a failure."""
@@ -300,7 +310,8 @@ class App:
         """Return a listener for a configuration, not open yet."""
         label = place.server
         stats = self._stats.setdefault(label, TransportStats())
-        listener = self._listeners[label] = Listener(place, generation.services[place], stats, self._lost(label))
+        service = generation.services[place]
+        listener = self._listeners[label] = Listener(place, service, stats, self._lost(label), self._roster)
         return listener
 
     async def _open(self, listener: Listener) -> None:

@@ -10,7 +10,7 @@ from inspect import isawaitable
 from dnsserver.message import Client
 from dnsserver.server import Dispatcher, Response
 from dnsserver.setup import ANYWHERE, TLS, ListenAddress, Terms
-from dnsserver.transports import ListenerLostError, TransportStats, serve_tcp, serve_udp
+from dnsserver.transports import ListenerLostError, Roster, TransportStats, serve_tcp, serve_udp
 
 GRACE = 5.0  # seconds that answers in flight and open TCP connections get at the end
 
@@ -77,12 +77,14 @@ class Listener:
         service: Service,
         stats: TransportStats,
         lost: Callable[[Exception | None], None],
+        roster: Roster,
     ) -> None:
         self.place = place
         self.service = service  # one assignment, and the next message is another configuration's
         self._stats = stats
         self._lost = lost
-        self._stack = AsyncExitStack()
+        self._roster = roster
+        self._open: list[AsyncExitStack] = []  # one for each socket
 
     def __call__(self, wire: bytes, client: Client) -> Response | Awaitable[Response]:
         """Answer one message."""
@@ -93,23 +95,28 @@ class Listener:
         anywhere = self.place.address == ANYWHERE
         hosts = ("0.0.0.0", "::") if anywhere else (self.place.address,)  # noqa: S104 -- as asked for
         bound = []
-        async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as opening:
+            opening.push_async_callback(self.close)
             for host in hosts:
                 try:
-                    bound.append(await self._bind(host, stack))
+                    bound.append(await self._bind(host))
                 except OSError as error:
                     if host == "::" and anywhere and error.errno in (EAFNOSUPPORT, EADDRNOTAVAIL):
                         continue  # a host without IPv6
                     reason = os.strerror(error.errno or 0)
                     raise ListenError(f"cannot listen on {host} port {self.place.port}: {reason}") from error
-            self._stack = stack.pop_all()
+            opening.pop_all()
         return bound[0]
 
     async def close(self) -> None:
-        """Take nothing more, let answers in flight finish for a while, and end every connection."""
-        await self._stack.aclose()
+        """Take nothing more, let answers in flight finish for a while, and end every connection.
 
-    async def _bind(self, host: str, stack: AsyncExitStack) -> tuple[str, int]:
+        All sockets at the same time: one that waits for its clients until the last must not make the others late.
+        """
+        sockets, self._open = self._open, []
+        await asyncio.gather(*(one.aclose() for one in sockets))
+
+    async def _bind(self, host: str) -> tuple[str, int]:
         """Listen at one address: TCP first, so that a port that was 0 is the same for both."""
         name = self.place.server
         tcp = serve_tcp(
@@ -120,13 +127,21 @@ class Listener:
             stats=self._stats,
             on_lost=self._lost,
             limits=lambda: self.service.terms.limits,
+            roster=self._roster,
             ssl=lambda: self.service.terms.ssl,
             grace=GRACE,
         )
-        bound = await stack.enter_async_context(_already_told(tcp))
+        bound = await self._hold(tcp)
         if self.place.scheme != TLS:
             udp = serve_udp(self, host, bound[1], server_name=name, stats=self._stats, on_lost=self._lost, grace=GRACE)
-            await stack.enter_async_context(_already_told(udp))
+            await self._hold(udp)
+        return bound
+
+    async def _hold(self, listener: AbstractAsyncContextManager[tuple[str, int]]) -> tuple[str, int]:
+        """Open one socket, until `close`."""
+        stack = AsyncExitStack()
+        bound = await stack.enter_async_context(_already_told(listener))
+        self._open.append(stack)
         return bound
 
 

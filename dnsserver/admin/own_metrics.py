@@ -1,12 +1,14 @@
-"""The metrics that CoreDNS does not have: what is known of the cluster, and how the sockets fare."""
+"""The metrics that CoreDNS does not have: what is known of the cluster, how the sockets and the event loop fare."""
 
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from dnsserver.admin.lag import LoopLag
 from dnsserver.cluster import Cluster
+from dnsserver.derive.vmi import Rule
 from dnsserver.names import to_text
 from dnsserver.transports import TransportStats
 
@@ -32,7 +34,21 @@ def cluster_families(cluster: Cluster) -> Iterator[Metric]:
         family = GaugeMetricFamily(name, text, labels=("cluster",))
         family.add_metric((primary,), value)
         yield family
+    yield _unpublished(cluster, primary)
     yield from _sources(cluster, primary, now)
+
+
+def _unpublished(cluster: Cluster, primary: str) -> Metric:
+    """Return why VMIs have no names."""
+    family = GaugeMetricFamily(
+        "dnsserver_unpublished_vmis",
+        "VMIs that a headless Service selects and that have no names there, by the first rule that refuses them.",
+        labels=("cluster", "rule"),
+    )
+    for rule in Rule:
+        if rule not in (Rule.HEADLESS, Rule.SELECTOR):
+            family.add_metric((primary, rule.name.lower()), cluster.store.unpublished[rule])
+    return family
 
 
 def _zones(cluster: Cluster) -> Iterator[Metric]:
@@ -56,6 +72,7 @@ def _sources(cluster: Cluster, primary: str, now: float) -> Iterator[Metric]:
         for name, text in (
             ("refused_objects", "Objects that could not be understood."),
             ("lists", "Complete lists."),
+            ("list_shrinks", "Complete lists that lacked more than 90 % of what was known."),
             ("watch_errors", "Watches that ended in an error."),
             ("relist_differences", "Changes that a watch has missed, found and repaired by a list beside it."),
         )
@@ -70,6 +87,7 @@ def _sources(cluster: Cluster, primary: str, now: float) -> Iterator[Metric]:
         for name, counts in (
             ("refused_objects", status.refused),
             ("lists", status.lists),
+            ("list_shrinks", status.list_shrinks),
             ("watch_errors", status.watch_errors),
             ("relist_differences", status.relist_differences),
         ):
@@ -90,3 +108,21 @@ def transport_families(stats: Mapping[str, TransportStats]) -> Iterator[Metric]:
         for field in fields(counted):
             family.add_metric((server, field.name), getattr(counted, field.name))
     yield family
+
+
+def loop_families(loop: LoopLag) -> Iterator[Metric]:
+    """Yield how late the event loop was, and what garbage collections took."""
+    lag = HistogramMetricFamily(
+        "dnsserver_event_loop_lag_seconds", "How late the event loop was to run a timer, 20 times a second.", labels=()
+    )
+    loop.lag.add_to(lag, ())
+    yield lag
+    yield CounterMetricFamily(
+        "dnsserver_event_loop_stalls", "Times that the event loop was more than 50 ms late.", value=loop.stalls
+    )
+    pauses = HistogramMetricFamily(
+        "dnsserver_gc_pause_seconds", "Time that a garbage collection took, by generation.", labels=("generation",)
+    )
+    for generation, histogram in loop.gc_pauses.items():
+        histogram.add_to(pauses, (str(generation),))
+    yield pauses

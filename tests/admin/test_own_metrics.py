@@ -54,6 +54,9 @@ async def test_cluster() -> None:
         build.service(),
         build.vmi("vm1"),
         build.vmi("vm2", addresses=("10.244.0.8",)),
+        build.vmi("vm3", phase="Succeeded"),
+        build.vmi("vm4", hostname="a.b"),
+        build.vmi("vm5", labels={"app": "another"}, phase="Failed"),
     ]
     source = Scripted([*build.lists(objects), *migrating()])
     source.status.contact(Kind.VMI)
@@ -61,6 +64,8 @@ async def test_cluster() -> None:
     source.status.lists[Kind.VMI] += 1
     source.status.watch_errors[Kind.NAMESPACE] += 3
     source.status.relist_differences[Kind.VMI] += 5
+    for known, count in ((10, 0), (10, 1), (0, 0), (1, 0)):
+        source.status.listed(Kind.SERVICE, known, count)
     source.status.ignored = 4
     cluster = Cluster(Store(build.CONFIG), [source])
     async with following(cluster):
@@ -73,13 +78,15 @@ async def test_cluster() -> None:
         (name, "Namespace"): 1,
         (name, "Service"): 1,
         (name, "EndpointSlice"): 0,
-        (name, "VirtualMachineInstance"): 2,
+        (name, "VirtualMachineInstance"): 5,
     }
     assert set(found["dnsserver_zone_names"]) == {(name,), ("in-addr.arpa.",), ("ip6.arpa.",)}
     assert found["dnsserver_zone_names"][(name,)] >= 3
     assert found["dnsserver_zone_serial"][(name,)] > 0
     assert found["dnsserver_migration_graces"] == {(name,): 1}
     assert found["dnsserver_address_holds"] == {(name,): 1}
+    rules = {"host_label": 1, "phase": 1, "deleting": 0, "ready": 0, "primary_network": 0, "address": 0}
+    assert found["dnsserver_unpublished_vmis"] == {(name, rule): count for rule, count in rules.items()}
     age = found["dnsserver_source_age_seconds"]
     assert list(age) == [(name, "VirtualMachineInstance")]
     assert 0 <= age[name, "VirtualMachineInstance"] < 60
@@ -87,6 +94,8 @@ async def test_cluster() -> None:
     assert found["dnsserver_lists"][name, "VirtualMachineInstance"] == 1
     assert found["dnsserver_watch_errors"][name, "Namespace"] == 3
     assert found["dnsserver_relist_differences"][name, "VirtualMachineInstance"] == 5
+    assert found["dnsserver_lists"][name, "Service"] == 4
+    assert found["dnsserver_list_shrinks"][name, "Service"] == 2
     assert found["dnsserver_relist_differences"][name, "Namespace"] == 0
     assert found["dnsserver_ignored_objects"] == {(name,): 4}
 
