@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 1053
 
-.PHONY: help run test check format bench clean
+.PHONY: help run test check format bench fuzz clean respdiff
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -39,3 +39,12 @@ clean:  ## remove the environment and every build product
 
 bench: $(READY)  ## every benchmark; `make bench NAMES=updates` runs one
 	$(BIN)/python -m benchmarks $(NAMES)
+
+respdiff: $(READY)  ## the same queries to this server, Knot DNS and NSD, compared; needs knotd or nsd
+	$(BIN)/python -m tests.respdiff
+
+fuzz: $(READY)  ## look for inputs that break something, two processes, until Ctrl-C; `make fuzz TARGET=packet SECONDS=600`
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 -e '.[fuzz]' \
+		|| echo "no atheris here: fuzzing without it"
+	@$(BIN)/python -m tests.fuzz --processes 2 $(if $(TARGET),--target $(TARGET)) $(if $(SECONDS),--seconds $(SECONDS))

@@ -5,6 +5,7 @@ import gc
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from dnsserver.events import Event, ListedPage
 from dnsserver.sources.source import Source
@@ -84,8 +85,6 @@ class Cluster:
                 self._queued -= _weight(event)
                 for store in self._stores:
                     store.apply(event, self._clock())
-                if isinstance(event, ListedPage):
-                    await asyncio.sleep(0)  # a part of a long list: queries get their turn
             self._arrived.clear()
             self._taken.set()
             await self._publish()
@@ -97,7 +96,7 @@ class Cluster:
         """Derive what has changed in slices, and let queries have their turn between them."""
         for store in self._stores:
             slices = 0
-            while not store.refresh(self._clock(), serial=int(self._wall()), limit=SLICE):
+            while not store.refresh(self._clock(), serial=int(self._wall()) % 2**32, limit=SLICE):
                 slices += 1
                 if slices % LONG == 0:
                     # What a store holds makes no cycles, and looking through all of it for them takes 160 ms.
@@ -118,10 +117,10 @@ class Cluster:
         """Wait for an event, or for the time at which an answer changes by itself; before the first sync none does."""
         deadline = self.store.deadline if self._synced else None
         timeout = None if deadline is None else max(0.0, deadline - self._clock())
-        try:
-            await asyncio.wait_for(self._arrived.wait(), timeout)
-        except TimeoutError:
-            return
+        # Not `wait_for`: that of Python 3.11 loses a cancellation which comes together with an event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._arrived.wait()
 
 
 def _weight(event: Event) -> int:

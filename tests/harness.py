@@ -52,7 +52,8 @@ async def ask_udp(address: tuple[str, int], wire: bytes) -> bytes:
     transport, answer = await asyncio.get_running_loop().create_datagram_endpoint(_Answer, remote_addr=address)
     try:
         transport.sendto(wire)
-        return await asyncio.wait_for(answer.data, TIMEOUT)
+        async with asyncio.timeout(TIMEOUT):  # `wait_for` of Python 3.11 loses a cancellation that comes with the answer
+            return await answer.data
     finally:
         transport.close()
 

@@ -292,3 +292,22 @@ async def test_cancelled_while_held_back() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_cancelled_together_with_an_event() -> None:
+    """Stopping ends it even in the moment in which something comes, while an answer is about to change by itself."""
+    config = StoreConfig(zones=(build.ZONE,), reverse_zones=(), timing=Timing(60, 60))
+    store = Store(config)
+    change = build.vmi("vm0", ready=False, node="node2", migration=HAND_OVER, addresses=("10.1.0.0",))
+    cluster = Cluster(store, [Scripted([*build.lists(objects(1)), Changed(Kind.VMI, change)])])
+    task = asyncio.create_task(cluster.run())
+    await until(lambda: cluster.synced and store.deadline is not None)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    cluster._events.append(Changed(Kind.VMI, change))
+    cluster._arrived.set()
+    await asyncio.sleep(0)  # whoever waits for it has not been told yet
+    task.cancel()
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await task

@@ -1,5 +1,6 @@
 """Parsing queries and encoding replies: tables of packets, then properties over packets nobody thought of."""
 
+import contextlib
 import struct
 from collections.abc import Iterator
 
@@ -506,14 +507,26 @@ def test_a_name_made_too_long_by_a_pointer() -> None:
 
 
 def test_pointer_ladders_cost_no_more_than_their_length() -> None:
-    """Thousands of owners at the end of one long chain of pointers; the time limit of the test is the assertion."""
+    """Thousands of owners up a long chain of pointers; the time limit of the test is the assertion."""
     rungs = 5000
     ladder = b"\0" + b"".join(struct.pack("!H", 0xC000 | 12 + 11 + max(0, 2 * n - 1)) for n in range(rungs))
     chain = record(10, ladder)
-    last = struct.pack("!H", 0xC000 | 12 + len(chain) - 2)
-    owners = record(1, b"abcd", owner=last) * 2000
-    parsed = parse_response(struct.pack("!6H", 1, 0x8000, 0, 2001, 0, 0) + chain + owners)
+    steps = range(100, rungs, 100)  # each leads to the one before, by a hundred pointers
+    climb = [record(1, b"abcd", owner=struct.pack("!H", 0xC000 | 12 + 11 + 1 + 2 * n)) for n in steps]
+    owners = climb + climb[-1:] * 2000
+    parsed = parse_response(struct.pack("!6H", 1, 0x8000, 0, 1 + len(owners), 0, 0) + chain + b"".join(owners))
     assert {one.owner for one in parsed.answer} == {ROOT}
+
+
+def test_row52_more_pointers_than_labels() -> None:
+    """A name has at most 127 labels, so nobody needs more pointers on the way to one, the first of them included."""
+    for rungs, refused in ((126, False), (127, True), (5000, True)):
+        ladder = b"\0" + b"".join(struct.pack("!H", 0xC000 | 12 + 11 + max(0, 2 * n - 1)) for n in range(rungs))
+        chain = record(10, ladder)
+        last = record(1, b"abcd", owner=struct.pack("!H", 0xC000 | 12 + len(chain) - 2))
+        wire = struct.pack("!6H", 1, 0x8000, 0, 2, 0, 0) + chain + last
+        with pytest.raises(MalformedMessageError) if refused else contextlib.nullcontext():
+            parse_response(wire)
 
 
 # --- text ----------------------------------------------------------------------------------------------------------

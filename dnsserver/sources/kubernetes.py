@@ -32,6 +32,7 @@ __all__ = [
 logger = logging.getLogger("plugin/kubernetes")
 
 CONNECT_TIMEOUT = 10.0  # seconds, TLS handshake included
+HEAD_TIMEOUT = 60.0  # seconds until the head of an answer: a watch may be silent for longer, but not before it begins
 TOKEN_AGE = 50.0  # seconds a token read from a file is trusted (client-go: a minute less ten seconds)
 RELOAD_AGE = 5.0  # seconds between two reloads of everything: several watches fail at the same time
 
@@ -161,7 +162,8 @@ class ApiConnection:
                 "GET", path, query_params=list(query.items()), auth_settings=["BearerToken"]
             )
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=read_timeout)
-            answer = await client.call_api(*request, _request_timeout=timeout)
+            async with asyncio.timeout(HEAD_TIMEOUT):
+                answer = await client.call_api(*request, _request_timeout=timeout)
         except BaseException as error:
             await self._done(session)
             if not isinstance(error, _FAILURES):

@@ -7,6 +7,7 @@ from immutables import Map
 
 from dnsserver.derive.endpoint import Endpoint, HostRecords
 from dnsserver.derive.service import PortLabels, PortRecords, ServiceView, publishes_itself, service_name, service_ports
+from dnsserver.derive.vmi import Rule
 from dnsserver.names import InvalidNameError, Name, from_labels
 from dnsserver.objects import Kind, Service
 from dnsserver.store.publication import Publication
@@ -17,8 +18,10 @@ Source = tuple[Kind, str]  # what contributes: a VMI or an EndpointSlice of the 
 class Entry:
     """One Service's contributions, and what of it is in the zones now."""
 
-    def __init__(self, ttl: int) -> None:
+    def __init__(self, ttl: int, unpublished: Counter[Rule]) -> None:
         self._ttl = ttl
+        self._unpublished = unpublished  # of all Services together
+        self._refused: dict[str, Rule] = {}  # the VMIs that are selected but not published, and why
         self._contributions: dict[Source, tuple[Endpoint, ...]] = {}
         self._incomplete = False  # what the zones were last told of that
         self._foreign: set[str] = set()  # EndpointSlices with endpoints that are not ours to publish
@@ -31,8 +34,8 @@ class Entry:
 
     @property
     def sources(self) -> Iterable[Source]:
-        """What contributes now."""
-        return self._contributions.keys()
+        """What contributes now, and the VMIs that might."""
+        return (*self._contributions, *((Kind.VMI, name) for name in self._refused))
 
     def contribute(self, source: Source, endpoints: tuple[Endpoint, ...]) -> None:
         """Replace what one source contributes."""
@@ -53,6 +56,15 @@ class Entry:
             self._change(endpoint, add=False)
         for endpoint in new:
             self._change(endpoint, add=True)
+
+    def set_refused(self, name: str, rule: Rule | None) -> None:
+        """Note the rule that keeps a VMI from being published here, None for none."""
+        before = self._refused.pop(name, None)
+        if before is not None:
+            self._unpublished[before] -= 1
+        if rule is not None:
+            self._refused[name] = rule
+            self._unpublished[rule] += 1
 
     def set_foreign(self, name: str, *, foreign: bool) -> None:
         """Note whether an EndpointSlice has endpoints that this server leaves to the cluster's own DNS."""
@@ -94,8 +106,9 @@ class Entry:
         the zones are right once it has ended.
         """
         if service is None:
-            for source in tuple(self._contributions):
-                self.contribute(source, ())
+            for kind, name in self.sources:
+                self.contribute((kind, name), ())
+                self.set_refused(name, None)
                 yield
         if hidden:
             service = None

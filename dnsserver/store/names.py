@@ -5,7 +5,7 @@ from functools import partial
 from dnsserver.derive.aliases import port_alias, zonal
 from dnsserver.derive.apex import apex_records
 from dnsserver.derive.pods import insecure_pod, pod_owner, pod_records
-from dnsserver.names import InvalidNameError, Name, from_labels
+from dnsserver.names import InvalidNameError, Name, from_labels, is_dns1123_label
 from dnsserver.store.config import StoreConfig
 from dnsserver.store.publication import Publication
 from dnsserver.zone import EMPTY, Fallback
@@ -21,7 +21,12 @@ def publish_apexes(
 
 
 def publish_namespace(publication: Publication, config: StoreConfig, namespace: str, *, exists: bool) -> None:
-    """Make `<namespace>.svc.<zone>`, and where pods have names `<namespace>.pod.<zone>`, exist or cease to."""
+    """Make `<namespace>.svc.<zone>`, and where pods have names `<namespace>.pod.<zone>`, exist or cease to.
+
+    One that Kubernetes would not name so has none: `NS1` is `ns1` to the DNS, and would take its name along.
+    """
+    if not is_dns1123_label(namespace):
+        return
     below = (b"svc",) if config.pods == "disabled" or config.imported else (b"svc", b"pod")
     for origin in config.zones:
         for label in below:
@@ -33,7 +38,9 @@ def publish_namespace(publication: Publication, config: StoreConfig, namespace: 
 
 
 def publish_pod(publication: Publication, config: StoreConfig, namespace: str, address: bytes, *, exists: bool) -> None:
-    """Give an address the name of a pod, or take it away."""
+    """Give an address the name of a pod, or take it away; a namespace without a name has none for its pods."""
+    if not is_dns1123_label(namespace):
+        return
     for origin in config.zones:
         try:
             name = pod_owner(namespace, address, origin)

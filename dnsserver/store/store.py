@@ -10,7 +10,7 @@ meanwhile wait in the inbox, and the round takes them in before it ends.
 """
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import cast
@@ -18,7 +18,7 @@ from typing import cast
 from dnsserver.derive.endpoint import Endpoint
 from dnsserver.derive.observation import NOTHING, Observation, observe
 from dnsserver.derive.service import service_name, slice_endpoints
-from dnsserver.derive.vmi import Published, Refused, vmi_endpoints
+from dnsserver.derive.vmi import Published, Refused, Rule, vmi_endpoints
 from dnsserver.events import Changed, Deleted, Event, ListedPage, ListEnded, ListStarted, NotServed
 from dnsserver.names import MAX_NAME, Name, from_labels, labels
 from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, Service, VirtualMachineInstance
@@ -29,6 +29,8 @@ from dnsserver.store.names import fallbacks, publish_apexes, publish_namespace, 
 from dnsserver.store.publication import Publication
 from dnsserver.store.table import Table
 from dnsserver.zone import Zone
+
+_NOT_MEANT = frozenset({None, Rule.HEADLESS, Rule.SELECTOR})  # refusals of VMIs that are not the Service's anyway
 
 
 class Store:
@@ -54,6 +56,7 @@ class Store:
         self._pod_addresses = AddressIndex()
         self._service_slices: dict[Key, set[str]] = {}  # Service -> the names of its EndpointSlices
         self._entries: dict[Key, Entry] = {}
+        self.unpublished: Counter[Rule] = Counter()  # VMIs that a headless Service selects, but has no names for
         self._whole: dict[str, set[str]] = {}  # namespace -> Services to derive from all that they have
         self._dirty: dict[Key, set[Source]] = {}  # Service -> what contributes to it and has changed
         self._dirty_namespaces: set[str] = set()
@@ -455,7 +458,7 @@ class Store:
     def _derive(self, key: Key, sources: set[Source]) -> Iterator[None]:
         """Derive a Service's changed contributions, then bring the zones in line with them."""
         service = self._published(key)
-        entry = self._entries.get(key) or Entry(self._config.ttl)
+        entry = self._entries.get(key) or Entry(self._config.ttl, self.unpublished)
         while sources and service is not None:
             self._contribute(entry, service, sources.pop(), self._now)
             yield
@@ -481,6 +484,8 @@ class Store:
             vmi = self._vmis.get((service.namespace, name))
             outcome = self._vmi_outcome(vmi, service, now) if vmi is not None else None
             entry.contribute(source, outcome.endpoints if isinstance(outcome, Published) else ())
+            rule = outcome.rule if isinstance(outcome, Refused) else None
+            entry.set_refused(name, None if rule in _NOT_MEANT else rule)
             return
         one = self._slices.get((service.namespace, name))
         # nothing is below an alias

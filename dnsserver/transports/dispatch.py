@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from dnsserver.message import Client
@@ -37,10 +38,13 @@ class TransportStats:
     messages: int = 0  # taken in whole
     responses: int = 0  # handed to the kernel or its queue
     failures: int = 0  # exceptions of the dispatch, each answered with SERVFAIL
-    overloads: int = 0  # not asked: too many answers in flight
+    overloads: int = 0  # given up: too many answers in flight
+    shed: int = 0  # UDP: dropped unread, having waited too long while more came than can be answered
+    kernel_drops: int = 0  # UDP: the receive buffer was full; looked at every second
     send_errors: int = 0  # UDP: the kernel refused a response or reported an earlier one as undeliverable
-    send_drops: int = 0  # UDP: the send queue was full
+    send_drops: int = 0  # UDP: the send buffer was full
     port_zero: int = 0  # UDP: no answer can be sent there
+    own_address: int = 0  # UDP: forged to come from the very socket that was asked
     accept_errors: int = 0  # TCP: out of descriptors, or the like
     connections: int = 0  # TCP: accepted
     connections_evicted: int = 0  # TCP: idle, closed to make room for another
@@ -52,41 +56,69 @@ class TransportStats:
 
 
 class Dispatcher:
-    """Asks a dispatch, at once or in a task, and delivers what it says; an exception becomes SERVFAIL."""
+    """Asks a dispatch, at once or in a task, and delivers what it says; an exception becomes SERVFAIL.
 
-    def __init__(self, dispatch: Dispatch, stats: TransportStats, max_in_flight: int) -> None:
+    No more than `max_in_flight` answers are waited for. One more is refused, which is what a client on a connection can
+    be told at once; or, with `replace_oldest`, takes the place of the oldest, which is UDP's way: nobody is told, and
+    the client that has waited longest is the likeliest to have given up.
+    """
+
+    def __init__(
+        self, dispatch: Dispatch, stats: TransportStats, max_in_flight: int, *, replace_oldest: bool = False
+    ) -> None:
         self._dispatch = dispatch
         self.stats = stats
         self._max_in_flight = max_in_flight
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._replace_oldest = replace_oldest
+        self._in_flight: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._tasks: set[asyncio.Task[None]] = set()  # these, and those that are being cancelled
         self._next_log = 0.0
 
     def ask(self, message: bytes, client: Client, deliver: Deliver) -> bool:
-        """Call `deliver` once, now or later, with the response; return False and never call it when overloaded.
+        """Call `deliver` once, now or later, with the response; return False and never call it when refused.
 
-        A task that `drain` cancels does not call it either.
+        A task that is cancelled, by `drain` or for a newer one, does not call it either.
         """
         self.stats.messages += 1
         try:
             response = self._dispatch(message, client)
-        except Exception:  # whatever a handler does, the listener goes on serving
+        # Whatever a handler does, the listener goes on serving. There is no task here that could be cancelled: what
+        # says so comes from something that the handler waited for, and uvloop would end the process with it.
+        except (Exception, asyncio.CancelledError):
             deliver(self._failure(message))
             return True
         if response is None or isinstance(response, bytes) or not inspect.isawaitable(response):
             deliver(response)
             return True
-        if len(self._tasks) >= self._max_in_flight:
+        if len(self._in_flight) >= self._max_in_flight:
             self.stats.overloads += 1
-            _discard(response)
-            return False
+            if not self._replace_oldest:
+                _discard(response)
+                return False
+            oldest = next(iter(self._in_flight))
+            del self._in_flight[oldest]
+            oldest.cancel()
         task = asyncio.get_running_loop().create_task(self._wait(response, message, deliver))
+        self._in_flight[task] = None
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, response))
         return True
+
+    def _ended(self, answer: Awaitable[Response], task: asyncio.Task[None]) -> None:
+        """Forget a task; one that was cancelled before its first turn has not begun to await its answer."""
+        self._in_flight.pop(task, None)
+        self._tasks.discard(task)
+        if task.cancelled():
+            _discard(answer)
 
     async def _wait(self, answer: Awaitable[Response], message: bytes, deliver: Deliver) -> None:
         try:
             response = await answer
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            response = self._failure(message)
         except Exception:  # as in `ask`
             response = self._failure(message)
         deliver(response)
@@ -104,10 +136,14 @@ class Dispatcher:
             self._next_log = now + _LOG_EVERY
             _log.exception("answering a query failed (%d so far); %s", self.stats.failures, outcome)
 
+    async def settle(self, grace: float) -> None:
+        """Let answers that are in flight now finish for `grace` seconds; new ones may come meanwhile."""
+        if self._tasks and grace > 0:
+            await asyncio.wait(list(self._tasks), timeout=grace)
+
     async def drain(self, grace: float) -> None:
         """Let answers in flight finish for `grace` seconds, then cancel them; returns when none is left."""
-        if self._tasks and grace > 0:
-            await asyncio.wait(self._tasks, timeout=grace)
+        await self.settle(grace)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

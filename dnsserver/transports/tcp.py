@@ -10,7 +10,7 @@ from ssl import SSLContext
 from typing import Any
 
 from dnsserver.message import Client, Transport
-from dnsserver.transports.connection import Connection
+from dnsserver.transports.connection import WRITE_BUFFER, Connection
 from dnsserver.transports.dispatch import (
     CLOSE_TIMEOUT,
     MAX_IN_FLIGHT,
@@ -25,11 +25,18 @@ from dnsserver.transports.dispatch import (
     spawn,
     without_scope,
 )
+from dnsserver.transports.roster import Roster
 
 BACKLOG = 1024  # connections the kernel completes before they are accepted; at most net.core.somaxconn
 ACCEPT_RETRY = 0.25  # seconds after an accept that failed, for example with EMFILE
 
+# Octets of a connection that the kernel holds; it takes twice as much, for its own needs. By itself it would let a
+# client that does not read have megabytes, which count against the memory of our container.
+SEND_BUFFER = 2 * WRITE_BUFFER
+RECEIVE_BUFFER = 32 * 1024
+
 _LISTENER_IS_GONE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +46,12 @@ class TcpLimits:
     idle: float = 10.0  # without a query (RFC 7766, section 6.2.3; RFC 9210, section 4.3)
     message: float = 10.0  # from the first octet of a message to its last
     write: float = 5.0  # for a client to read what waits for it
-    connections: int = 1000
-    connections_per_source: int = 100  # by address
     queries: int | None = None  # of one connection before it is closed; None is any number
 
     @property
     def sweep(self) -> float:
         """How often the times are looked at."""
-        return min(self.idle, self.message, self.write, 4.0) / 4
+        return min(self.idle, self.message, self.write, 2.0) / 4
 
 
 @contextlib.asynccontextmanager
@@ -59,6 +64,7 @@ async def serve_tcp(
     stats: TransportStats | None = None,
     on_lost: OnLost | None = None,
     limits: TcpLimits | Callable[[], TcpLimits] | None = None,
+    roster: Roster | None = None,
     ssl: SSLContext | Callable[[], SSLContext | None] | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
     grace: float = 5.0,
@@ -66,7 +72,8 @@ async def serve_tcp(
     """Answer the connections to a literal address while the context is open; yields the bound (host, port).
 
     With `ssl` the connections are TLS (RFC 7858). Limits and TLS context may be functions, asked again for each
-    connection, so that they can change while the listener stays.
+    connection, so that they can change while the listener stays. Listeners that share a `roster` share the number of
+    connections that it allows.
 
     Leaving the context closes the listener, gives connections with a query in flight `grace` seconds to finish it,
     then ends them all. Should the listener end before, `on_lost` is called at once, and leaving raises
@@ -76,8 +83,12 @@ async def serve_tcp(
     dispatcher = Dispatcher(dispatch, stats or TransportStats(), max_in_flight)
     limits_now = limits if callable(limits) else lambda: limits or TcpLimits()
     ssl_now = ssl if callable(ssl) else lambda: ssl
-    listener = _TcpListener(sock, dispatcher, server_name, limits_now, ssl_now, on_lost)
+    listener = _TcpListener(
+        sock, dispatcher, server_name, limits_now, ssl_now, on_lost, Roster() if roster is None else roster
+    )
     try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections take both over from here
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         sock.listen(BACKLOG)
         address = bound_address(sock)
         tasks = [spawn(listener.watch(endless)) for endless in (listener.accept, listener.sweep)]
@@ -106,6 +117,7 @@ class _TcpListener:
         limits: Callable[[], TcpLimits],
         ssl: Callable[[], SSLContext | None],
         on_lost: OnLost | None,
+        roster: Roster,
     ) -> None:
         self._sock = sock
         self._dispatcher = dispatcher
@@ -116,8 +128,8 @@ class _TcpListener:
         self._handshakes: set[asyncio.Task[None]] = set()
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._connections: dict[Connection, None] = {}  # least recently used first
-        self._per_source: dict[str, int] = {}
+        self._roster = roster
+        self._connections: set[Connection] = set()
         self._all_ended = asyncio.Event()
         self.reason: Exception | None = None  # why the listener was lost, None while it is not
 
@@ -130,6 +142,8 @@ class _TcpListener:
                 self._stats.accept_errors += 1
                 if error.errno in _LISTENER_IS_GONE:
                     raise
+                if error.errno in _SHORTAGES:
+                    self._roster.evict(self._stats)
                 await asyncio.sleep(ACCEPT_RETRY)
             else:
                 await self._admit(sock, without_scope(address[0]), address[1])
@@ -146,21 +160,24 @@ class _TcpListener:
     async def _admit(self, sock: socket.socket, source: str, port: int) -> None:
         """Serve a new connection, in place of an idle one if there are too many; refuse it if none is idle."""
         self._stats.connections += 1
-        if not (self._make_room(source) and self._make_room(None)):
+        if not self._roster.make_room(source, sock.fileno(), self._stats):
             self._stats.connections_refused += 1
             sock.close()
+            await asyncio.sleep(0)  # everybody else has their turn before the next one is refused
             return
         context = self._ssl()
         client = Client(source, port, Transport.TCP if context is None else Transport.TLS, self._server_name)
-        connection = Connection(self._dispatcher, client, self._used, self._ended, self._limits().queries)
-        self._connections[connection] = None
-        self._per_source[source] = self._per_source.get(source, 0) + 1
+        roster, queries = self._roster, self._limits().queries
+        connection = Connection(self._dispatcher, client, roster.use, self._ended, roster.turns, queries)
+        self._connections.add(connection)
+        self._roster.add(connection)
         if context is None:
             await self._connect(connection, sock)
             return
         task = spawn(self._connect(connection, sock, context))  # a handshake takes as long as its client likes
+        connection.shakes_hands_in(task)
         self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+        task.add_done_callback(lambda task: self._shook_hands(task, connection, sock))
 
     async def _connect(self, connection: Connection, sock: socket.socket, context: SSLContext | None = None) -> None:
         """Start to read from a connection, after the handshake where it is TLS."""
@@ -175,49 +192,33 @@ class _TcpListener:
                 raise
             self._stats.accept_errors += 1  # one client's socket, whatever is wrong with it, is not the listener's
 
-    def _make_room(self, source: str | None) -> bool:
-        """Say whether one more connection, of this source or at all, is within the limits; may end the oldest idle."""
-        if source is None:
-            room = len(self._connections) < self._limits().connections
-        else:
-            room = self._per_source.get(source, 0) < self._limits().connections_per_source
-        if room:
-            return True
-        for connection in self._connections:
-            if connection.idle and source in (None, connection.source):
-                self._stats.connections_evicted += 1
-                connection.abort()
-                self._ended(connection)
-                return True
-        return False
-
-    def _used(self, connection: Connection) -> None:
-        """Move a connection behind those that were used before it."""
-        if connection in self._connections:
-            del self._connections[connection]
-            self._connections[connection] = None
+    def _shook_hands(self, task: "asyncio.Task[None]", connection: Connection, sock: socket.socket) -> None:
+        """Forget a handshake; one that was cancelled may not have got as far as to close its socket itself."""
+        self._handshakes.discard(task)
+        if task.cancelled():
+            sock.close()
+            self._ended(connection)
 
     def _ended(self, connection: Connection) -> None:
-        """Forget a connection; told twice where it was evicted before it ended."""
-        if connection not in self._connections:
-            return
-        del self._connections[connection]
-        left = self._per_source[connection.source] - 1
-        if left:
-            self._per_source[connection.source] = left
-        else:
-            del self._per_source[connection.source]
+        """Forget a connection."""
+        self._roster.remove(connection)
+        self._connections.discard(connection)
         if not self._connections:
             self._all_ended.set()
 
     async def sweep(self) -> None:
-        """End connections whose time is up, until cancelled."""
+        """End connections whose time is up, until cancelled.
+
+        The times for a message and for reading are the longest there may be: what would be over by the next look ends
+        now. A wait to be read is noticed at a look, which may be as late as another one.
+        """
         while True:
             await asyncio.sleep(self._limits().sweep)
             limits = self._limits()
+            message, write = limits.message - limits.sweep, limits.write - 2 * limits.sweep
             now = self._loop.time()
             for connection in list(self._connections):
-                connection.expire(now, idle=limits.idle, message=limits.message, write=limits.write)
+                connection.expire(now, idle=limits.idle, message=message, write=write)
 
     async def close(self, grace: float) -> None:
         """Let queries in flight finish for `grace` seconds, then end every connection and answer."""

@@ -1,14 +1,34 @@
-"""DNS over UDP (RFC 1035, section 4.2.1): one socket, one message a datagram."""
+"""DNS over UDP (RFC 1035, section 4.2.1): one socket, one message a datagram.
+
+The socket is read here and not by asyncio's transport, which does not tell to which address a datagram was sent, nor
+when; which queues responses without bound while the kernel takes none; and which closes the socket where one datagram
+fails in a way that it does not know.
+"""
 
 import asyncio
 import contextlib
+import errno
+import ipaddress
+import os
 import socket
+import time
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 from dnsserver.message import Client, Transport
+from dnsserver.transports.ancillary import (
+    SPACE,
+    ControlMessages,
+    arrival,
+    kernel_drops,
+    sender,
+    sender_address,
+    want_arrivals,
+    want_destinations,
+)
+from dnsserver.transports.backlog import MAX_AGE, Backlog
 from dnsserver.transports.dispatch import (
-    CLOSE_TIMEOUT,
     MAX_IN_FLIGHT,
     Dispatch,
     Dispatcher,
@@ -22,6 +42,14 @@ from dnsserver.transports.dispatch import (
 )
 
 RECEIVE_BUFFER = 4 * 1024 * 1024  # octets asked for; the kernel gives at most net.core.rmem_max
+MAX_DATAGRAM = 65535  # octets
+BATCH = 64  # datagrams read before everything else on the event loop has its turn,
+TURN = 0.01  # or seconds: what needs more than 0.2 ms for an answer gets smaller batches
+CHECK_EVERY = 1.0  # seconds; a descriptor that somebody else has closed reports no event
+LAST_READ = 0.5  # seconds at most for what the kernel still holds at the end
+
+_NO_SOCKET = frozenset({errno.EBADF, errno.ENOTSOCK})
+_NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
 
 
 @contextlib.asynccontextmanager
@@ -38,94 +66,202 @@ async def serve_udp(
 ) -> AsyncIterator[tuple[str, int]]:
     """Answer the datagrams sent to a literal address while the context is open; yields the bound (host, port).
 
-    Responses leave from the address that was asked only where that address was bound: bound to a wildcard, the kernel
-    picks the source by its routes, so a host with several addresses binds each (RFC 2181, section 4.1).
+    Responses leave from the address that was asked, also where a wildcard is bound (RFC 2181, section 4.1). Who asks
+    more than can be answered in time gets silence for the rest, the oldest first: of the datagrams, and of the answers
+    that are waited for.
 
-    Leaving the context takes no more queries, waits `grace` seconds for answers in flight, and closes the socket.
-    Should the socket end before, `on_lost` is called at once, and leaving raises `ListenerLostError`.
+    Leaving the context gives answers in flight `grace` seconds, reads what has come meanwhile, and closes the socket.
+    Should the socket end before, `on_lost` is called within `CHECK_EVERY`, and leaving raises `ListenerLostError`.
     """
     sock = bind(host, port, socket.SOCK_DGRAM)
-    dispatcher = Dispatcher(dispatch, stats or TransportStats(), max_in_flight)
-    listener = UdpListener(dispatcher, server_name, on_lost)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: listener, sock=sock)
+        dispatcher = Dispatcher(dispatch, stats or TransportStats(), max_in_flight, replace_oldest=True)
+        listener = UdpListener(sock, dispatcher, server_name, on_lost)
+        listener.start()
     except BaseException:
         sock.close()
         raise
     try:
-        yield bound_address(sock)
+        yield listener.address
     finally:
         await listener.close(grace)
     if listener.lost:
         raise ListenerLostError(f"the UDP socket of {server_name} was lost") from listener.reason
 
 
-class UdpListener(asyncio.DatagramProtocol):
-    """The socket's side of `serve_udp`."""
+class UdpListener:
+    """Reads a bound socket, a batch a turn of the event loop, and sends what the dispatcher has to say."""
 
-    def __init__(self, dispatcher: Dispatcher, server_name: str, on_lost: OnLost | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, dispatcher: Dispatcher, server_name: str, on_lost: OnLost | None = None
+    ) -> None:
+        self._sock = sock
         self._dispatcher = dispatcher
         self._stats = dispatcher.stats
         self._server_name = server_name
         self._on_lost = on_lost
-        self._transport: asyncio.DatagramTransport | None = None
-        self._closed = asyncio.get_running_loop().create_future()
-        self._queue_full = False
-        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._name = sock.getsockname()
+        self.address = bound_address(sock)
+        self._everywhere = ipaddress.ip_address(self.address[0]).is_unspecified and want_destinations(sock)
+        self._dated = want_arrivals(sock)
+        self._backlog = Backlog()
+        self._check: asyncio.TimerHandle | None = None
+        self._drops = 0  # by the kernel, as it last said
+        self._reading = False
+        self._open = True
         self.lost = False
-        self.reason: Exception | None = None  # of the loss, where there is one
+        self.reason: Exception | None = None  # of the loss
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transport has the methods but not the base class.
-        self._transport = cast("asyncio.DatagramTransport", transport)
+    def start(self) -> None:
+        """Read from now on."""
+        self._loop.add_reader(self._sock, self._readable)
+        self._reading = True
+        self._check = self._loop.call_later(CHECK_EVERY, self._check_socket)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self._closed.set_result(None)
-        if not self._closing:
-            self.lost = True
-            self.reason = exc
-            if self._on_lost is not None:
-                self._on_lost(exc)
+    async def close(self, grace: float) -> None:
+        """Let answers in flight finish, then answer what else has come so far, and close the socket.
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        if self._closing:
-            return
-        if not addr[1]:
-            self._stats.port_zero += 1
-            return
-        client = Client(without_scope(addr[0]), addr[1], Transport.UDP, self._server_name)
-        self._dispatcher.ask(data, client, lambda response: self._send(response, addr))
-
-    def _send(self, response: Response, addr: tuple[Any, ...]) -> None:
-        if not isinstance(response, bytes) or self._transport is None:
-            return  # silence; a datagram is one message, so several are silence too
-        if self._queue_full:
-            self._stats.send_drops += 1
-            return
+        Queries that come while answers are waited for are served like any other: the process is only going to end.
+        """
+        ends = self._loop.time() + grace
         try:
-            self._transport.sendto(response, addr)
-        except (OSError, ValueError):  # ValueError: an address that uvloop cannot convert
-            self._stats.send_errors += 1
+            await self._dispatcher.settle(grace)
+            self._stop_reading()
+            await self._read_out()
+            await self._dispatcher.drain(max(0.0, ends - self._loop.time()))
+            await self._read_out()
+        finally:
+            self._stop_reading()
+            self._close_socket()
+            await self._dispatcher.drain(0)
+
+    async def _read_out(self) -> None:
+        """Answer what the kernel holds, within `LAST_READ`: those who go on asking cannot be waited for."""
+        ends = self._loop.time() + LAST_READ
+        while not self.lost and not self._readable() and self._loop.time() < ends:  # noqa: ASYNC110 -- it works, not waits
+            await asyncio.sleep(0)
+
+    def _readable(self) -> bool:
+        """Read a batch, whatever happens; say whether nothing is left to be read."""
+        try:
+            return self._read()
+        except Exception:  # MemoryError, for one; the next turn tries again
+            self._dispatcher.failed("the listener goes on")
+            return False
+
+    def _read(self) -> bool:
+        """Answer up to `BATCH` datagrams within `TURN`; say whether nothing is left to be read."""
+        now = time.monotonic()
+        ends = now + TURN
+        shedding = self._backlog.turn(now, time.time()) and self._dated
+        space = SPACE if shedding or self._everywhere else 0
+        errors = 0
+        for _ in range(BATCH):
+            try:
+                data, messages, _, peer = self._sock.recvmsg(MAX_DATAGRAM, space)
+            except BlockingIOError:
+                self._backlog.emptied()
+                return True
+            except OSError as error:
+                # What ICMP reports of an earlier response costs one call; what every call says is the socket's end.
+                errors += 1
+                self._stats.send_errors += 1
+                if error.errno in _NO_SOCKET or errors == BATCH:
+                    self._lose(error)
+                    return True
+                continue
+            if shedding and time.time() - (arrival(messages) or time.time()) > MAX_AGE:
+                self._stats.shed += 1
+            else:
+                self._take(data, peer, sender(messages) if self._everywhere else [])
+                if time.monotonic() >= ends:
+                    break
+        return False
+
+    def _take(self, data: bytes, peer: tuple[Any, ...], source: ControlMessages) -> None:
+        """Ask for the answer to one datagram, unless it would lead nowhere or back here."""
+        host, port = peer[:2]
+        if "%" in host:  # the scope's number is in the address as well, and quicker to use
+            host = without_scope(host)
+            peer = (host, *peer[1:])
+        if not port:
+            self._stats.port_zero += 1
+        elif port == self.address[1] and self._is_own(host, source):
+            self._stats.own_address += 1
+        else:
+            client = Client(host, port, Transport.UDP, self._server_name)
+            self._dispatcher.ask(data, client, partial(self._send, peer, source))
+
+    def _is_own(self, host: str, source: ControlMessages) -> bool:
+        """Say whether an address is the one that was asked; with our port, nobody but a forger sends from there."""
+        if not self._everywhere:
+            return host == without_scope(self.address[0])
+        return socket.inet_pton(self._sock.family, host) == sender_address(source)
+
+    def _send(self, peer: tuple[Any, ...], source: ControlMessages, response: Response) -> None:
+        """Hand a response to the kernel, which takes it or not: nothing waits here, the client asks again instead."""
+        if not isinstance(response, bytes) or not self._open:
+            return  # silence; a datagram is one message, so several are silence too
+        try:
+            if source:
+                self._sock.sendmsg((response,), source, 0, peer)
+            else:
+                self._sock.sendto(response, peer)
+        except MemoryError:
+            self._stats.send_drops += 1
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._stats.send_drops += 1
+            else:
+                self._stats.send_errors += 1
+            if error.errno in _NO_SOCKET:
+                self._lose(error)
         else:
             self._stats.responses += 1
 
-    def error_received(self, exc: Exception) -> None:  # noqa: ARG002 -- the signature is asyncio's
-        self._stats.send_errors += 1
+    def _check_socket(self) -> None:
+        """Look whether the descriptor is still this socket's, and note what the kernel has dropped."""
+        self._check = self._loop.call_later(CHECK_EVERY, self._check_socket)
+        if error := self._missing():
+            self._lose(error)
+            return
+        drops = kernel_drops(self._sock)
+        if drops is not None:
+            self._stats.kernel_drops += (drops - self._drops) & 0xFFFFFFFF
+            self._drops = drops
 
-    def pause_writing(self) -> None:
-        self._queue_full = True  # on EAGAIN the loops queue without bound: the client asks again instead
-
-    def resume_writing(self) -> None:
-        self._queue_full = False
-
-    async def close(self, grace: float) -> None:
-        """Take no more queries, let answers in flight finish, close the socket."""
-        self._closing = True
+    def _missing(self) -> OSError | None:
+        """Return what is wrong with the descriptor: closed, or somebody else's by now; None if nothing is."""
         try:
-            await self._dispatcher.drain(grace)
-        finally:
-            if self._transport is not None:
-                self._transport.abort()
-            await asyncio.wait([self._closed], timeout=CLOSE_TIMEOUT)
+            found = self._sock.getsockname()
+        except OSError as error:
+            return error
+        return None if found == self._name else OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def _lose(self, error: OSError) -> None:
+        """Note the end of the socket, once, and tell."""
+        if self.lost:
+            return
+        self.lost = True
+        self.reason = error
+        self._stop_reading()
+        if self._on_lost is not None:
+            self._on_lost(error)
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._sock)
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
+
+    def _close_socket(self) -> None:
+        """Close the socket; a descriptor that has become another's is left to that one."""
+        self._open = False
+        if self._missing():
+            self._sock.detach()
+        else:
+            self._sock.close()

@@ -8,6 +8,8 @@ from dnsserver.records import Rcode, RRType
 
 HEADER_SIZE = 12  # octets (RFC 1035, section 4.1.1)
 MAX_MESSAGE = 65535  # octets: what a TCP length prefix can say
+MAX_POINTERS = 127  # on the way to a name: more than it can have labels
+MAX_OPTIONS = 100  # of EDNS: a message of 64 KiB could have 16,000, and every one would be looked at
 
 QR = 0x8000
 AA = 0x0400
@@ -71,15 +73,15 @@ def read_name(wire: bytes, index: int, known: dict[int, bytes]) -> tuple[bytes, 
     message of pointer ladders then costs no more than its length. Raises `MalformedMessageError`.
     """
     wire_name = bytearray()
-    targets = []
+    targets: list[tuple[int, int]] = []
     start, end = index, 0
     try:
         while length := wire[index]:
             if length >= POINTER_BITS:
                 target = (length & MAX_LABEL) << 8 | wire[index + 1]
                 end = end or index + 2
-                if not HEADER_SIZE <= target < start:
-                    raise MalformedMessageError("a pointer does not point backwards")
+                if not HEADER_SIZE <= target < start or len(targets) == MAX_POINTERS:
+                    raise MalformedMessageError("a pointer does not point backwards, or is one of too many")
                 if (suffix := known.get(target)) is not None:
                     wire_name += suffix
                     break
@@ -105,11 +107,11 @@ def read_name(wire: bytes, index: int, known: dict[int, bytes]) -> tuple[bytes, 
 
 def parse_options(wire: bytes, index: int, end: int) -> tuple[tuple[int, bytes], ...]:
     """Return the EDNS options between two indexes (RFC 6891, section 6.1.2)."""
-    options = []
+    options: list[tuple[int, bytes]] = []
     while index < end:
         start = index + 4
-        if start > end:
-            raise MalformedQueryError("an EDNS option is cut short")
+        if start > end or len(options) == MAX_OPTIONS:
+            raise MalformedQueryError("an EDNS option is cut short, or is one of too many")
         code, length = TYPE_CLASS.unpack_from(wire, index)
         index = start + length
         if index > end:

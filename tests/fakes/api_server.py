@@ -132,6 +132,10 @@ class FakeApiServer:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._ssl)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def present(self, ssl_context: ssl.SSLContext) -> None:
+        """Speak TLS with another certificate from the next start on."""
+        self._ssl = ssl_context
+
     async def stop(self) -> None:
         """Stop listening and cut every connection; the objects stay."""
         if self._server is not None:

@@ -369,3 +369,18 @@ async def test_answers_outlive_a_reload(guarded: FakeApiServer, tmp_path: Path) 
             await chunks.aclose()
         async with asyncio.timeout(5):
             assert (await get(connection))[0] == 200
+
+
+async def test_head_that_never_comes(
+    api: FakeApiServer, connection: ApiConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch may be silent for minutes, but its answer begins at once or not at all."""
+    monkeypatch.setattr("dnsserver.sources.kubernetes.HEAD_TIMEOUT", 0.05)
+    api.fault("services", "watch", Hang(-1))
+    with pytest.raises(UnreachableError, match="no answer in time"):
+        async with connection.request(SERVICES, {"watch": "true"}, read_timeout=60):
+            pass
+    async with connection.request(SERVICES, {"watch": "true"}, read_timeout=60) as response:
+        await asyncio.sleep(0.1)  # longer than the head may take
+        api.put({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "ns1", "name": "db"}})
+        assert b'"db"' in await anext(response.chunks())

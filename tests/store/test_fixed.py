@@ -13,7 +13,9 @@ from tests.build import (
     endpoint_json,
     endpoint_slice,
     look,
+    namespace,
     packed,
+    pod,
     port_json,
     service,
     store_of,
@@ -108,6 +110,17 @@ def test_impossible_service_names() -> None:
     store = store_of([service("DB", cluster_ip="10.0.0.1"), service(cluster_ip="10.0.0.2")])
     apply_all(store, [Deleted(Kind.SERVICE, ("ns1", "DB"))])
     assert look(store, "db.ns1.svc") == {"10.0.0.2"}
+
+
+def test_impossible_namespace_names() -> None:
+    """A namespace whose name Kubernetes would not take has no name, and takes none away from another."""
+    config = StoreConfig(zones=(ZONE,), pods="verified")
+    upper, lower = (pod(f"p-{place}", "10.244.0.7", namespace=place) for place in ("NS1", "ns1"))
+    store = store_of([namespace("NS1"), namespace("ns1"), namespace("a.b"), upper, lower], config)
+    assert look(store, r"a\.b.svc") is None
+    apply_all(store, [Deleted(Kind.POD, upper.key), Deleted(Kind.NAMESPACE, ("", "NS1"))])
+    assert look(store, "ns1.svc") == set()
+    assert look(store, "10-244-0-7.ns1.pod") == {"10.244.0.7"}
 
 
 def test_name_servers_follow_the_service() -> None:

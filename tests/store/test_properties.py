@@ -215,6 +215,7 @@ def test_history_does_not_matter(state: State, history: list[list[Event]], confi
     assert store.synced
     assert image(store) == image(wanted)
     assert store.counts() == wanted.counts()
+    assert +store.unpublished == +wanted.unpublished
     assert (store.deadline, list(store.observations)) == (None, [])
 
 
@@ -229,6 +230,7 @@ def test_nothing_is_left(state: State, config: StoreConfig, seed: int) -> None:
     applied(store, gone, random, LATER)
     store.refresh(2 * LATER, serial=1)
     assert image(store) == image(reference(config, ()))
+    assert not +store.unpublished
 
 
 @settings(max_examples=40, deadline=None)  # an example is a whole history

@@ -8,6 +8,8 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from tests.transports.support import Scripted, scripted_sockets
+
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
@@ -23,3 +25,9 @@ async def nothing_escapes_to_the_loop() -> AsyncIterator[None]:
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: escaped.append(context))
     yield
     assert escaped == []
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> list[Scripted]:
+    """Return the UDP sockets that the test's listeners bind from now on."""
+    return scripted_sockets(monkeypatch)

@@ -4,10 +4,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
 
 from dnsserver.message import Client, Query
 from dnsserver.names import from_text
 from dnsserver.records import RRType
+from dnsserver.transports import udp
+from dnsserver.transports.dispatch import bind
 from dnsserver.wire import encode_query
 
 SERVER = "dns://test:53"
@@ -69,6 +74,37 @@ async def udp_client(host: str = "127.0.0.1") -> AsyncIterator[UdpClient]:
         yield client
     finally:
         transport.close()
+
+
+class Scripted(socket.socket):
+    """A bound UDP socket whose next calls fail as a test says."""
+
+    def __init__(self, plain: socket.socket) -> None:
+        super().__init__(plain.family, plain.type, plain.proto, plain.detach())
+        self.receive_errors: list[Exception] = []
+        self.send_errors: list[Exception] = []
+
+    def recvmsg(self, *args: Any) -> Any:
+        if self.receive_errors:
+            raise self.receive_errors.pop(0)
+        return super().recvmsg(*args)
+
+    def sendto(self, *args: Any) -> int:
+        if self.send_errors:
+            raise self.send_errors.pop(0)
+        return super().sendto(*args)
+
+
+def scripted_sockets(monkeypatch: pytest.MonkeyPatch) -> list[Scripted]:
+    """Return what will hold the UDP sockets that listeners bind from now on."""
+    made: list[Scripted] = []
+
+    def scripted(*args: Any) -> Scripted:
+        made.append(Scripted(bind(*args)))
+        return made[-1]
+
+    monkeypatch.setattr(udp, "bind", scripted)
+    return made
 
 
 class TcpClient:

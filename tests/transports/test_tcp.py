@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from dnsserver.message import Client, Transport
-from dnsserver.transports import ListenerLostError, TcpLimits, TransportStats, serve_tcp, tcp
+from dnsserver.transports import ListenerLostError, Roster, RosterLimits, TcpLimits, TransportStats, serve_tcp, tcp
 from dnsserver.transports.connection import Connection
 from dnsserver.transports.dispatch import Dispatcher, bind
+from dnsserver.transports.turns import Turns
 from tests.transports.support import SERVER, answered, echo, eventually, framed, query, tcp_client
 
 HURRIED = TcpLimits(idle=0.2, message=0.2, write=0.2)
@@ -231,10 +232,10 @@ async def test_a_client_that_does_not_read_is_not_read_from() -> None:
     ):
         stuck.reader._transport.pause_reading()  # type: ignore[attr-defined]  # streams have no way to say so
         stuck.send(*(query(1) for _ in range(20_000)))
-        await eventually(lambda: stats.messages > 10)
+        await eventually(lambda: stats.messages > 3)
         assert await other.ask(query(2)) == answered(query(2))
         await eventually(lambda: stats.write_timeouts == 1)
-        assert stats.messages < 2000  # what the kernel's buffers took, not 20,000 answers of 30 kB
+        assert stats.messages < 100  # what the buffers took, not 20,000 answers of 30 kB
 
 
 async def test_a_slow_reader_gets_everything() -> None:
@@ -281,9 +282,9 @@ async def test_over_the_limit_the_oldest_idle_connection_goes() -> None:
     def dispatch(message: bytes, client: Client) -> bytes | Awaitable[bytes]:
         return slow(message) if message[1] == 9 else answered(message)
 
-    limits = TcpLimits(connections=3)
+    roster = Roster(RosterLimits(connections=3))
     async with (
-        serve_tcp(dispatch, "127.0.0.1", 0, server_name=SERVER, stats=stats, limits=limits) as address,
+        serve_tcp(dispatch, "127.0.0.1", 0, server_name=SERVER, stats=stats, roster=roster) as address,
         tcp_client(address) as busy,
         tcp_client(address) as first,
         tcp_client(address) as second,
@@ -303,9 +304,9 @@ async def test_over_the_limit_the_oldest_idle_connection_goes() -> None:
 async def test_nobody_idle_refuses_the_new_connection() -> None:
     """A source whose connections all wait for answers gets no more of them."""
     stats = TransportStats()
-    limits = TcpLimits(connections_per_source=2)
+    roster = Roster(RosterLimits(per_source=2))
     async with (
-        serve_tcp(never, "127.0.0.1", 0, server_name=SERVER, stats=stats, limits=limits, grace=0) as address,
+        serve_tcp(never, "127.0.0.1", 0, server_name=SERVER, stats=stats, roster=roster, grace=0) as address,
         tcp_client(address) as first,
         tcp_client(address) as second,
     ):
@@ -320,10 +321,10 @@ async def test_nobody_idle_refuses_the_new_connection() -> None:
 async def test_many_connections_of_one_source() -> None:
     """Above the bound the oldest go, and the newest are served."""
     stats = TransportStats()
-    limits = TcpLimits(connections_per_source=20)
+    roster = Roster(RosterLimits(per_source=20))
     async with contextlib.AsyncExitStack() as stack:
         address = await stack.enter_async_context(
-            serve_tcp(echo, "127.0.0.1", 0, server_name=SERVER, stats=stats, limits=limits)
+            serve_tcp(echo, "127.0.0.1", 0, server_name=SERVER, stats=stats, roster=roster)
         )
         clients = [await stack.enter_async_context(tcp_client(address)) for _ in range(50)]
         assert await clients[-1].ask(query(1)) == answered(query(1))
@@ -671,7 +672,7 @@ async def test_a_connection_that_ends_before_it_began() -> None:
     ended: list[Connection] = []
     dispatcher = Dispatcher(echo, TransportStats(), 1)
     client = Client("192.0.2.1", 1, Transport.TCP, SERVER)
-    evicted, finished = [Connection(dispatcher, client, ended.append, ended.append) for _ in range(2)]
+    evicted, finished = [Connection(dispatcher, client, ended.append, ended.append, Turns()) for _ in range(2)]
     assert evicted.idle
     evicted.abort()
     finished.finish()

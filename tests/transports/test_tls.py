@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dnsserver.message import Client, Transport
-from dnsserver.transports import TcpLimits, TransportStats, serve_tcp
+from dnsserver.transports import Roster, RosterLimits, TcpLimits, TransportStats, serve_tcp
 from tests.transports.support import SERVER, TcpClient, answered, echo, eventually, query, tcp_client
 
 CERTIFICATES = Path(__file__).parent.parent / "certificates"
@@ -119,6 +119,24 @@ async def test_slow_handshakes_hold_up_nobody() -> None:
             assert await client.ask(query(1)) == answered(query(1))
         assert await silent.closed()
         await eventually(lambda: stats.accept_errors == 1)
+
+
+async def test_s3_handshakes_count_as_connections() -> None:
+    """Clients that connect and say nothing hold no more descriptors than they may have connections."""
+    stats = TransportStats()
+    roster = Roster(RosterLimits(per_source=5))
+    async with contextlib.AsyncExitStack() as stack:
+        address = await stack.enter_async_context(
+            serve_tcp(echo, "127.0.0.1", 0, server_name=SERVER, stats=stats, roster=roster, ssl=server_context())
+        )
+        silent = [await stack.enter_async_context(tcp_client(address)) for _ in range(20)]
+        for client in silent[:15]:
+            assert await client.closed()
+        async with tls_client(address) as good:
+            assert await good.ask(query(1)) == answered(query(1))
+        await eventually(lambda: len(roster) == 4)
+    assert stats.connections_evicted == 16
+    assert len(roster) == 0
 
 
 async def test_what_is_no_handshake() -> None:

@@ -1,15 +1,17 @@
 """The UDP listener on real sockets."""
 
 import asyncio
+import errno
 import logging
+import os
 import socket
+import time
 
 import pytest
 
 from dnsserver.message import Client, Transport
-from dnsserver.transports import ListenerLostError, TransportStats, serve_udp, udp
-from dnsserver.transports.dispatch import Dispatcher
-from tests.transports.support import SERVER, answered, echo, eventually, query, udp_client
+from dnsserver.transports import ListenerLostError, TransportStats, ancillary, serve_udp, udp
+from tests.transports.support import SERVER, Scripted, UdpClient, answered, echo, eventually, query, udp_client
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -87,19 +89,21 @@ async def test_an_answer_may_come_later() -> None:
         assert await client.receive() == answered(query(1))
 
 
-async def test_overload_drops_and_counts() -> None:
-    """Above the bound a query is dropped, whatever kind of awaitable it got; those in flight are answered."""
+async def test_overload_gives_up_the_oldest() -> None:
+    """Above the bound a new query takes the oldest one's place, whatever awaitable that got; the client is not told."""
     stats = TransportStats()
     release = asyncio.Event()
+    begun: list[int] = []
 
     async def later(message: bytes) -> bytes:
+        begun.append(message[1])
         await release.wait()
         return answered(message)
 
     futures: list[asyncio.Future[bytes]] = []
 
     def dispatch(message: bytes, client: Client) -> object:
-        if message[1] != 3:
+        if message[1] != 2:
             return later(message)
         futures.append(asyncio.get_running_loop().create_future())
         return futures[-1]
@@ -108,13 +112,16 @@ async def test_overload_drops_and_counts() -> None:
         serve_udp(dispatch, "127.0.0.1", 0, server_name=SERVER, stats=stats, max_in_flight=1) as address,  # type: ignore[arg-type]  # a future and a coroutine are both awaitable
         udp_client() as client,
     ):
-        for ident in (1, 2, 3):
+        client.send(query(1), address)
+        await eventually(lambda: begun == [1])
+        for ident in (2, 3, 4):  # in one turn: 3 is given up before its first
             client.send(query(ident), address)
-        await eventually(lambda: stats.messages == 3)
+        await eventually(lambda: stats.messages == 4)
         release.set()
-        assert await client.receive() == answered(query(1))
+        assert await client.receive() == answered(query(4))
         assert client.received.empty()
-    assert stats.overloads == 2
+    assert stats.overloads == 3
+    assert stats.responses == 1
     assert futures[0].cancelled()
 
 
@@ -175,26 +182,86 @@ async def test_a_burst_fits_the_receive_buffer() -> None:
         await eventually(lambda: client.received.qsize() >= 450)
 
 
-async def test_a_lost_socket_is_told_and_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A socket that ends unasked calls `on_lost` at once and makes leaving the context raise."""
-    listeners: list[udp.UdpListener] = []
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_lost_socket_is_told_and_raised(sockets: list[Scripted], taken: bool) -> None:
+    """A descriptor that is closed, or another socket's by now, calls `on_lost` and makes leaving the context raise."""
     losses: list[Exception | None] = []
 
-    class Recorded(udp.UdpListener):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            listeners.append(self)
-            self.socket = transport
+    async def serve() -> None:
+        async with (
+            serve_udp(echo, "127.0.0.1", 0, server_name=SERVER, on_lost=losses.append) as address,
+            udp_client() as client,
+        ):
+            await client.ask(
+                query(1), address
+            )  # libuv aborts the process for what is gone before it is first looked at
+            if taken:
+                os.dup2(other.fileno(), sockets[0].fileno())
+            else:
+                os.close(sockets[0].fileno())
+            await eventually(lambda: losses)
 
-    monkeypatch.setattr(udp, "UdpListener", Recorded)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(ListenerLostError, match=SERVER) as caught:
+            await serve()
+    assert losses == [caught.value.__cause__]
+    assert isinstance(losses[0], OSError)
+    assert losses[0].errno == errno.EBADF
+
+
+@pytest.mark.parametrize("code", [errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP])
+async def test_a_socket_that_cannot_be_read_is_lost(sockets: list[Scripted], code: int) -> None:
+    """At once where it is none any more, and where every call says the same."""
+    losses: list[Exception | None] = []
 
     async def serve() -> None:
-        async with serve_udp(echo, "127.0.0.1", 0, server_name=SERVER, on_lost=losses.append):
-            listeners[0].socket.abort()  # type: ignore[attr-defined]  # of `Recorded`
-            await eventually(lambda: losses == [None])
+        async with serve_udp(echo, "127.0.0.1", 0, server_name=SERVER, on_lost=losses.append) as address:
+            sockets[0].receive_errors = [OSError(code, "")] * 1000
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+                plain.sendto(query(1), address)
+            await eventually(lambda: losses)
 
-    with pytest.raises(ListenerLostError, match=SERVER):
+    with pytest.raises(ListenerLostError):
         await serve()
+    left = len(sockets[0].receive_errors)
+    assert left == (1000 - udp.BATCH if code == errno.EOPNOTSUPP else 999)
+
+
+async def test_a_socket_lost_while_sending(sockets: list[Scripted]) -> None:
+    """Told once, however many answers are under way."""
+    losses: list[Exception | None] = []
+    with pytest.raises(ListenerLostError):  # noqa: PT012 -- leaving the block raises
+        async with serve_udp(echo, "127.0.0.1", 0, server_name=SERVER, on_lost=losses.append) as address:
+            sockets[0].send_errors = [OSError(errno.EBADF, "") for _ in range(5)]
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+                for ident in range(5):
+                    plain.sendto(query(ident), address)
+            await eventually(lambda: losses)
+    assert len(losses) == 1
+
+
+async def test_memory_that_runs_out_costs_a_query(sockets: list[Scripted], caplog: pytest.LogCaptureFixture) -> None:
+    """While receiving, answering or sending: the listener goes on, and the next query is answered."""
+    stats = TransportStats()
+
+    def dispatch(message: bytes, client: Client) -> bytes | None:
+        if message[1] == 1:
+            raise MemoryError
+        return echo(message, client)
+
+    async with (
+        serve_udp(dispatch, "127.0.0.1", 0, server_name=SERVER, stats=stats) as address,
+        udp_client() as client,
+    ):
+        with caplog.at_level(logging.CRITICAL):
+            assert (await client.ask(query(1), address))[3] == 2  # SERVFAIL
+            sockets[0].send_errors = [MemoryError()]
+            client.send(query(2), address)
+            await eventually(lambda: stats.send_drops == 1)
+            sockets[0].receive_errors = [MemoryError(), MemoryError()]
+            assert await client.ask(query(3), address) == answered(query(3))
+    assert stats.failures == 3
 
 
 async def test_leaving_waits_for_answers_within_its_grace() -> None:
@@ -231,33 +298,106 @@ async def test_a_taken_port_is_an_error_at_once() -> None:
                 raise AssertionError("never reached")
 
 
-class FakeTransport(asyncio.DatagramTransport):
-    """Takes what is sent, or refuses it."""
+@pytest.mark.parametrize("grace", [0.0, 5.0])
+async def test_what_the_kernel_holds_at_the_end_is_answered(grace: float) -> None:
+    """Queries that came before the end are answered, in however many batches, and those that come while others wait."""
+    release = asyncio.Event()
 
-    def __init__(self, error: Exception | None = None) -> None:
-        super().__init__()
-        self.sent: list[bytes] = []
-        self.error = error
+    async def later(message: bytes) -> bytes:
+        await release.wait()
+        return answered(message)
 
-    def sendto(self, data: bytes, addr: object = None) -> None:  # type: ignore[override]  # takes less
-        if self.error is not None:
-            raise self.error
-        self.sent.append(data)
+    async def release_after(client: UdpClient, count: int) -> None:
+        await eventually(lambda: client.received.qsize() == count, 3.0)
+        release.set()
 
+    def dispatch(message: bytes, client: Client) -> object:
+        return later(message) if message[1] == 0xFF else answered(message)
 
-async def test_what_a_real_socket_rarely_does() -> None:
-    """Port 0 gets silence, a full queue drops, an address that cannot be converted is a send error."""
     stats = TransportStats()
-    listener = udp.UdpListener(Dispatcher(echo, stats, 1), SERVER)
-    transport = FakeTransport()
-    listener.connection_made(transport)
-    listener.datagram_received(query(1), ("127.0.0.1", 0))
-    listener.pause_writing()
-    listener.datagram_received(query(2), ("127.0.0.1", 53))
-    listener.resume_writing()
-    listener.datagram_received(query(3), ("fe80::1%eth0", 53, 0, 2))
-    transport.error = ValueError("no such address")
-    listener.datagram_received(query(4), ("127.0.0.1", 53))
-    listener.error_received(OSError("unreachable"))
-    assert transport.sent == [answered(query(3))]
-    assert (stats.port_zero, stats.send_drops, stats.send_errors, stats.responses) == (1, 1, 2, 1)
+    async with udp_client() as client:
+        async with serve_udp(dispatch, "127.0.0.1", 0, server_name=SERVER, stats=stats, grace=grace) as address:  # type: ignore[arg-type]  # each branch fits
+            if grace:
+                client.send(query(0xFF), address)
+                await eventually(lambda: stats.messages)
+                asyncio.get_running_loop().call_later(0.1, client.send, query(250), address)
+                asking = asyncio.create_task(release_after(client, 201))
+            for ident in range(200):
+                client.send(query(ident), address)
+        if grace:
+            await asking
+        count = 202 if grace else 200
+        await eventually(lambda: client.received.qsize() == count)
+
+
+async def test_a_slow_answer_to_what_the_kernel_held_gets_the_grace() -> None:
+    """A query that has arrived before the end is as good as one in flight."""
+
+    async def dispatch(message: bytes, client: Client) -> bytes:
+        await asyncio.sleep(0.01)
+        return answered(message)
+
+    async with udp_client() as client:
+        async with serve_udp(dispatch, "127.0.0.1", 0, server_name=SERVER, grace=5.0) as address:
+            client.send(query(1), address)
+        assert await client.receive() == answered(query(1))
+
+
+async def test_those_who_go_on_asking_do_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last read ends after its time, although each answer is followed by a query."""
+    monkeypatch.setattr(udp, "LAST_READ", 0.05)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+
+        def dispatch(message: bytes, client: Client) -> None:
+            plain.sendto(message, where[0])
+
+        where: list[tuple[str, int]] = []
+        async with asyncio.timeout(10), serve_udp(dispatch, "127.0.0.1", 0, server_name=SERVER) as address:
+            where.append(address)
+            for _ in range(2 * udp.BATCH):
+                plain.sendto(query(1), address)
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, udp.BATCH), (0.004, 3)])
+async def test_a_batch_a_turn(seconds: float, most: int) -> None:
+    """Whatever else is due has its turn after `BATCH` datagrams, or after `TURN`."""
+    turns: list[int] = []
+    stats = TransportStats()
+
+    def dispatch(message: bytes, client: Client) -> None:
+        if not turns:
+            asyncio.get_running_loop().call_soon(lambda: turns.append(stats.messages))
+            time.sleep(seconds)
+
+    async with serve_udp(dispatch, "127.0.0.1", 0, server_name=SERVER, stats=stats) as address, udp_client() as client:
+        for ident in range(4 * udp.BATCH):
+            client.send(query(ident % 256), address)
+        await eventually(lambda: stats.messages == 4 * udp.BATCH)
+    assert turns[0] <= most
+
+
+async def test_the_kernels_drops_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit the receive buffer is known, a little later."""
+    monkeypatch.setattr(udp, "RECEIVE_BUFFER", 1)  # the kernel makes 2304 of it
+    monkeypatch.setattr(udp, "CHECK_EVERY", 0.01)
+    stats = TransportStats()
+    async with serve_udp(echo, "127.0.0.1", 0, server_name=SERVER, stats=stats) as address:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            for ident in range(50):
+                plain.sendto(query(ident), address)
+        await eventually(lambda: stats.messages + stats.kernel_drops == 50)
+    assert stats.kernel_drops > 0
+
+
+async def test_what_a_kernel_may_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any of the options queries are answered all the same."""
+    for name in ("SO_TIMESTAMPNS", "IP_PKTINFO", "SO_MEMINFO"):
+        monkeypatch.setattr(ancillary, name, 9999)
+    monkeypatch.setattr(udp, "CHECK_EVERY", 0.01)
+    async with (
+        serve_udp(echo, "0.0.0.0", 0, server_name=SERVER) as (_, port),
+        udp_client() as client,
+    ):
+        for ident in range(3):
+            assert await client.ask(query(ident), ("127.0.0.1", port)) == answered(query(ident))
+            await asyncio.sleep(0.02)  # for a check
