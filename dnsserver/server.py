@@ -36,6 +36,8 @@ REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(20, ""
 
 _SECRET = secrets.token_bytes(cookies.SECRET_SIZE)  # of the process: cookies outlive a reload
 
+_LOG_EVERY = 1.0  # seconds between two lines about faults of our own
+
 _SERVED_CLASSES = (int(RRClass.IN), int(RRClass.ANY))  # what every zone here has
 
 Response = bytes | Iterator[bytes] | None  # several messages; None is silence
@@ -89,6 +91,8 @@ class Dispatcher:
         self._counters = counters
         self._clock = clock
         plugins = [plugin for block in blocks for plugin in block.plugins]
+        self._next_log = 0.0  # time.perf_counter()
+        self._unlogged = 0  # faults since the last line
         self._secret = next((one.secret for one in plugins if isinstance(one, Cookie)), _SECRET)
         limits = TcpLimits()
         for one in plugins:
@@ -122,9 +126,18 @@ class Dispatcher:
             return error.reply
         except Exception as error:
             self._counters.count_panic()
-            name = to_text(query.name)
-            _log.error("Recovered from a fault while answering %s: %r", name, error, exc_info=block.stacktrace)
+            self._log_fault(query, error, started, stacktrace=block.stacktrace)
             return SERVFAIL
+
+    def _log_fault(self, query: Query, error: Exception, now: float, *, stacktrace: bool) -> None:
+        """Log a fault of our own, and then for a while no other: one bad query must not fill a disk."""
+        if now < self._next_log:
+            self._unlogged += 1
+            return
+        since = f" ({self._unlogged} more before it)" if self._unlogged else ""
+        self._next_log, self._unlogged = now + _LOG_EVERY, 0
+        text = "Recovered from a fault while answering %s: %r%s"
+        _log.error(text, to_text(query.name), error, since, exc_info=stacktrace)
 
     def _find(self, query: Query) -> tuple[str, Block] | None:
         """Return the block of the longest zone that the name is in; a DS RRset is its parent's (RFC 4035, 3.1.4.1)."""

@@ -291,6 +291,23 @@ async def test_unexpected_exception(waits: bool, caplog: pytest.LogCaptureFixtur
     assert "oops" in caplog.text
 
 
+async def test_faults_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred in a row are counted one by one, and one line speaks of them; the next says how many it stands for."""
+
+    async def handle(request: Request) -> Reply:
+        raise ZeroDivisionError
+
+    counted = Counted()
+    dispatcher = Dispatcher([block(".", Says(handle))], counted)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(100):
+            await respond(dispatcher, question("a.b"))
+        assert (counted.panics, len(caplog.records)) == (100, 1)
+        dispatcher._next_log = 0.0
+        await respond(dispatcher, question("a.b"))
+    assert caplog.records[-1].getMessage().endswith("(99 more before it)")
+
+
 @pytest.mark.parametrize("blocks", [(), (block("example.org", Says(address("10.0.0.1"))),)])
 def test_case_of_the_question_is_kept(blocks: tuple[Block, ...]) -> None:
     """The question comes back octet for octet, answered or refused (draft-vixie-dnsext-dns0x20)."""

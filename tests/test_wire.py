@@ -338,6 +338,15 @@ def test_padding(count: int, limit: int, size: int) -> None:
     assert parsed.truncated == (len(parsed.answer) < count)
 
 
+def test_srv_targets_are_pointed_to() -> None:
+    """Whole themselves, they shorten the owners of the addresses behind them."""
+    target = from_text("vm-1.group", ZONE)
+    reply = Reply(answer=(RRset(NAME, RRType.SRV, 5, (srv(0, 100, 443, target),)),), additional=(addresses(1, target),))
+    wire = encode_reply(query(), reply, limit=512)
+    assert wire.count(b"\4vm-1") == 1
+    assert sections(parse_response(wire)) == expected_sections(reply)
+
+
 def test_no_opt_without_edns() -> None:
     """A client that did not speak EDNS gets none, whatever the reply says."""
     wire = encode_reply(query(), Reply(extended_error=(20, "nobody reads this")), limit=512)

@@ -34,7 +34,7 @@ class AdminServers:
     most `max_connections`, so a slow or silent client holds up nobody else.
     """
 
-    def __init__(self, *, request_seconds: float = 10.0, max_connections: int = 256) -> None:
+    def __init__(self, *, request_seconds: float = 10.0, max_connections: int = 64) -> None:
         self._request_seconds = request_seconds
         self._max_connections = max_connections
         self._listeners: dict[Address, _Listener] = {}

@@ -101,7 +101,12 @@ class Kubernetes(Plugin):
         except PluginError:
             return reply
         further_answer = tuple(one for one in found.answer if one not in reply.answer)  # aliases may lead in circles
-        return Reply(answer=reply.answer + further_answer, origin=reply.origin, truncated=found.truncated)
+        return Reply(
+            answer=reply.answer + further_answer,
+            additional=found.additional if further_answer else (),
+            origin=reply.origin,
+            truncated=found.truncated,
+        )
 
     def ready(self) -> bool:
         """Say whether the cluster has been read once."""

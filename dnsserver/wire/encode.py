@@ -279,6 +279,8 @@ class _Writer:
             if compress:
                 self.put_name(name)
             else:
+                self._learn_question()
+                self._learn(name, len(self.out))
                 self.out += name
         self.out += rdata[index:]
 
@@ -291,8 +293,7 @@ class _Writer:
     def put_name(self, name: bytes) -> None:
         """Write a name, compressed against those written before; labels match octet by octet, so case survives."""
         known, out = self.known, self.out
-        if not known:
-            self._learn(self.qname, HEADER_SIZE)
+        self._learn_question()
         position = len(out)
         index = 0
         while name[index]:
@@ -306,9 +307,14 @@ class _Writer:
             index += 1 + name[index]
         out += name
 
+    def _learn_question(self) -> None:
+        """Remember where the question's name stands, before any other."""
+        if not self.known:
+            self._learn(self.qname, HEADER_SIZE)
+
     def _learn(self, name: bytes, offset: int) -> None:
-        """Remember where a name and its ancestors stand."""
+        """Remember where a name and its ancestors stand, as far as a pointer reaches; what is known stays."""
         index = 0
-        while name[index]:
-            self.known[name[index:]] = offset + index
+        while name[index] and offset + index < _MAX_POINTER:
+            self.known.setdefault(name[index:], offset + index)
             index += 1 + name[index]

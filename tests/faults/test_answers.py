@@ -48,16 +48,16 @@ async def test_f13_busy_list(api: FakeApiServer, tmp_path: Path, chance: float) 
 @pytest.mark.parametrize("told_in", ["header", "status", "event"])
 async def test_f13_busy_watch(api: FakeApiServer, tmp_path: Path, told_in: str) -> None:
     """A watch that has to wait goes on from where it was, without a list."""
-    fault: Fault = {
+    faults: dict[str, Fault] = {
         "header": refuse(429, "TooManyRequests", retry_after=40),
         "status": refuse(429, "TooManyRequests", retryAfterSeconds=40),
         "event": Lines((event_line("ERROR", status_body(429, "TooManyRequests", retryAfterSeconds=40)),)),
-    }[told_in]
+    }
     async with faulted(api, tmp_path) as bed:
         await bed.calm()
         known, lists, watches = str(api.version), len(api.asked(VMIS, "list")), len(api.asked(VMIS, "watch"))
         began = bed.clock.now()
-        api.fault(VMIS, "watch", fault)
+        api.fault(VMIS, "watch", faults[told_in])
         api.end_watches(VMIS)
         if told_in == "event":  # else the event before it would count
             await api.seen(VMIS, "watch", watches + 1)

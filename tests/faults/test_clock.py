@@ -11,7 +11,7 @@ from dnsserver.cluster import Cluster
 from tests import build
 from tests.fakes.api_faults import refuse
 from tests.fakes.api_server import VMIS, FakeApiServer
-from tests.faults.bed import DB, VM1, VMI, Bed, faulted, vmi
+from tests.faults.bed import DB, VMI, Bed, faulted, vmi
 
 DAY = 86_400.0  # seconds
 VM2 = f"vm2.{DB}"

@@ -26,10 +26,10 @@ _STEPS = st.lists(
 def happened(api: FakeApiServer, steps: Sequence[Step]) -> list[bytes]:
     """Let these things happen without a word; return the lines in which a watch would have told them."""
     lines = []
-    for number, (name, octet) in enumerate(steps):
+    for name, octet in steps:
         known = api.objects(VMI).get(("ns1", name))
         if octet is not None:
-            uid = known["metadata"]["uid"] if known else f"uid-{name}-{number}"
+            uid = known["metadata"]["uid"] if known else f"uid-{name}-{api.version}"  # none ever comes back
             value = build.vmi_json(name, uid=uid, addresses=(f"10.244.1.{octet}",))
             lines.append(line("MODIFIED" if known else "ADDED", api.put(value, told=False)))
         elif known:

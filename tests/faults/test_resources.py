@@ -1,6 +1,7 @@
 """A whole server without one of its resources: forbidden, not installed, removed, of another version (F18, F19)."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -163,4 +164,4 @@ async def test_f19_version_changes_under_way(tmp_path: Path) -> None:
 
 def spans(times: list[float]) -> list[float]:
     """Return the time between each two."""
-    return [after - before for before, after in zip(times, times[1:], strict=False)]
+    return [after - before for before, after in pairwise(times)]

@@ -15,7 +15,7 @@ LAGS = 0.0, 0.03, 0.1  # seconds, of each server
 @pytest.mark.parametrize("streams", [False, True], ids=["lists", "streams"])
 @pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
 async def test_f30_rolling_restart(tmp_path: Path, *, streams: bool, reset: bool) -> None:
-    """No answer is wrong at any time, nothing is lost, nothing that is gone comes back; one relist a restart at most."""
+    """No answer is wrong at any time, nothing is lost, nothing that is gone comes back; a relist a restart at most."""
     async with Replicas(*LAGS, streams=streams) as api:
         for value in WORLD:
             api.put(value)

@@ -117,7 +117,7 @@ async def nothing_partial(bed: Bed, count: int) -> None:
 
 
 async def test_f29_event_storm(tmp_path: Path) -> None:
-    """5,000 changes of one Service, 50 every 10 ms: the answer follows within 2 s, and few versions are made of them."""
+    """5,000 changes of one Service, 50 every 10 ms: the answer follows within 2 s, and few versions are made."""
     events, burst = 5000, 50
     put: dict[str, float] = {}
     async with FakeApiServer() as api, faulted(api, tmp_path) as bed:
