@@ -1,7 +1,8 @@
 """An API server of its own process, so that what it computes delays neither the server under test nor its client.
 
 Commands come as lines on standard input: `expire` forgets every change and tells the open watches so, which makes a
-client list all of it again. What is ready or done is a line on standard output.
+client list all of it again; `churn RATE PERIOD` has objects change by themselves, and `calm` ends that. What is ready
+or done is a line on standard output.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from benchmarks import objects
+from benchmarks.churn import Churn
 from tests.fakes.api_server import FakeApiServer
 
 
@@ -34,6 +36,14 @@ class Api:
     def expire(self) -> None:
         """Have every watch end with 410 Gone."""
         self._command("expire")
+
+    def churn(self, rate: float, period: float) -> None:
+        """Have so many objects change a second, and watches end once in so many seconds (`benchmarks.churn`)."""
+        self._command(f"churn {rate} {period}")
+
+    def calm(self) -> None:
+        """Have nothing change by itself any more."""
+        self._command("calm")
 
     def lists(self) -> int:
         """Return the requests for lists of VMIs so far, every page and every stream."""
@@ -70,9 +80,15 @@ async def _serve(vmis: int, lists: Lists) -> None:
         for value in objects.everything(vmis):
             server.put(value)
         print(server.url, flush=True)
-        while command := (await asyncio.to_thread(sys.stdin.readline)).strip():
-            if command == "expire":
-                server.expire(tell=True)
+        churning: asyncio.Task[None] | None = None
+        while command := (await asyncio.to_thread(sys.stdin.readline)).split():
+            match command:
+                case ["expire"]:
+                    server.expire(tell=True)
+                case ["churn", rate, period]:
+                    churning = asyncio.create_task(Churn(server, vmis, float(rate), float(period)).run())
+                case ["calm"] if churning is not None:
+                    churning.cancel()
             print(sum(len(server.asked("virtualmachineinstances", verb)) for verb in ("list", "stream")), flush=True)
 
 

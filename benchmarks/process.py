@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from dnsserver.message import Query
 from dnsserver.names import from_text
@@ -58,6 +59,7 @@ class Measured:
     client: Client
     started: float  # time.monotonic()
     port: int
+    corefile: Path
 
     def resident(self, field: str = "VmRSS") -> float:
         """Return resident memory now (VmRSS) or at its highest (VmHWM), in MiB."""
@@ -86,17 +88,18 @@ class Measured:
 
 
 @contextmanager
-def server(corefile: str) -> Iterator[Measured]:
-    """Run a server on a Corefile in which `@PORT@` stands for its port."""
+def server(corefile: str, log: IO[bytes] | None = None) -> Iterator[Measured]:
+    """Run a server on a Corefile in which `@PORT@` stands for its port; what it logs goes to ours, or to `log`."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "Corefile")
         path.write_text(corefile.replace("@PORT@", str(port)))
         started = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-m", "dnsserver", "-quiet", "-conf", str(path)])
+        command = [sys.executable, "-m", "dnsserver", "-quiet", "-conf", str(path)]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
         client = Client(port)
         try:
-            yield Measured(process, client, started, port)
+            yield Measured(process, client, started, port, path)
         finally:
             client.close()
             process.terminate()

@@ -64,7 +64,9 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     authoritative: bool = True
     answer: tuple[RRset, ...] = ()
     authority: tuple[RRset, ...] = ()
-    additional: tuple[RRset, ...] = ()  # dropped without TC where it does not fit (RFC 2181, section 9)
+    additional: tuple[
+        RRset, ...
+    ] = ()  # dropped where it does not fit, without TC unless it is glue (RFC 2181, section 9)
     origin: Name = ROOT
     recursion_available: bool = False
     authenticated: bool = False

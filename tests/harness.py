@@ -52,7 +52,7 @@ async def ask_udp(address: tuple[str, int], wire: bytes) -> bytes:
     transport, answer = await asyncio.get_running_loop().create_datagram_endpoint(_Answer, remote_addr=address)
     try:
         transport.sendto(wire)
-        async with asyncio.timeout(TIMEOUT):  # `wait_for` of Python 3.11 loses a cancellation that comes with the answer
+        async with asyncio.timeout(TIMEOUT):  # `wait_for` of Python 3.11 may lose a cancellation
             return await answer.data
     finally:
         transport.close()

@@ -13,6 +13,7 @@ from dnsserver.message import Edns, Query, Reply
 from dnsserver.names import ROOT, Name, from_labels, from_text, to_text
 from dnsserver.records import Rcode, RRClass, RRset, RRType, Soa, srv, txt
 from dnsserver.wire import (
+    HEADER_SIZE,
     MalformedMessageError,
     MalformedQueryError,
     ParsedResponse,
@@ -31,6 +32,7 @@ from dnsserver.wire import (
     text_to_type,
     type_to_text,
 )
+from tests.fuzz.work import lines_of
 
 ZONE = from_text("cluster.local")
 NAME = from_text("kubernetes.default.svc.cluster.local")
@@ -853,3 +855,20 @@ def test_a_record_that_no_message_holds() -> None:
     for rrsets in ([huge], [SOA, addresses(5), huge]):
         with pytest.raises(ValueError, match=r"no message of 512 octets can hold a record of kubernetes\.default\."):
             stream(rrsets, limit=512)
+
+
+def test_pointers_to_every_label() -> None:
+    """Labels that many pointers lead to are read once: work is in proportion to the octets."""
+
+    def octets(chains: int) -> bytes:
+        body, targets = b"", []
+        for _ in range(chains):
+            targets += [HEADER_SIZE + len(body) + 2 * number for number in range(120)]
+            body += b"\x01a" * 120 + bytes(11)
+        body += b"".join((0xC000 | target).to_bytes(2, "big") + bytes(10) for target in targets)
+        return b"\0\0\x80\0\0\0" + (chains * 121).to_bytes(2, "big") + bytes(4) + body
+
+    assert parse_response(octets(2)).answer[-1].owner == b"\x01a\0"
+    data = octets(40)
+    lines = lines_of(lambda: parse_response(data))
+    assert lines < 6 * len(data)

@@ -71,7 +71,8 @@ def encode_reply(query: Query, reply: Reply, *, limit: int, padded_to: int = 0) 
     """Return the response, of at most `limit` octets: 512 or more, so that question and OPT always fit.
 
     What does not fit is dropped from the end by whole records; TC says so unless only additional data is missing
-    (RFC 2181, section 9). Zeros make its length a multiple of `padded_to` where the query has EDNS (RFC 7830).
+    (RFC 2181, section 9), which a referral's glue is not (RFC 9471, section 3.1). Zeros make its length a multiple of
+    `padded_to` where the query has EDNS (RFC 7830).
     """
     opt = b"" if query.edns is None else _encode_opt(query.edns, reply)
     padded_to = padded_to if opt else 0
@@ -83,7 +84,9 @@ def encode_reply(query: Query, reply: Reply, *, limit: int, padded_to: int = 0) 
     if whole and reply.authority:
         authorities, whole = writer.put_section(reply.authority)
     if whole and reply.additional:
-        additionals = sum(map(writer.put_whole, reply.additional))
+        written = [writer.put_whole(rrset) for rrset in reply.additional]
+        additionals = sum(written)
+        whole = all(written) or not _is_referral(reply)
     if not whole and reply.extended_error is not None and reply.extended_error[1]:
         # Records go before text that is for people (RFC 8914, section 3).
         less = msgspec.structs.replace(reply, extended_error=(reply.extended_error[0], ""))
@@ -97,6 +100,11 @@ def encode_reply(query: Query, reply: Reply, *, limit: int, padded_to: int = 0) 
     flags = _encode_flags(query, reply, truncated=reply.truncated or not whole)
     HEADER.pack_into(out, 0, query.id, flags, 1, answers, authorities, additionals)
     return bytes(out)
+
+
+def _is_referral(reply: Reply) -> bool:
+    """Say whether all that the reply has is where to ask instead."""
+    return not reply.authoritative and not reply.answer and any(one.rrtype == RRType.NS for one in reply.authority)
 
 
 def _with_less(reply: Reply) -> Reply:

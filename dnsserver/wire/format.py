@@ -69,25 +69,32 @@ class MalformedQueryError(MalformedMessageError):
 def read_name(wire: bytes, index: int, known: dict[int, bytes]) -> tuple[bytes, int]:
     """Return an uncompressed name and the index behind it (RFC 1035, section 4.1.4; RFC 9267, section 2).
 
-    A pointer must point before the labels read so far, so a name ends. `known` remembers what pointers led to: a
-    message of pointer ladders then costs no more than its length. Raises `MalformedMessageError`.
+    A pointer must point before the labels read so far, so a name ends. `known` remembers what pointers led to, label by
+    label: a message of pointer ladders, or of pointers to every label of long names, costs no more than its length.
+    Raises `MalformedMessageError`.
     """
     wire_name = bytearray()
     targets: list[tuple[int, int]] = []
-    start, end = index, 0
+    start, end, pointers = index, 0, 0
     try:
         while length := wire[index]:
             if length >= POINTER_BITS:
                 target = (length & MAX_LABEL) << 8 | wire[index + 1]
                 end = end or index + 2
-                if not HEADER_SIZE <= target < start or len(targets) == MAX_POINTERS:
+                if not HEADER_SIZE <= target < start or pointers == MAX_POINTERS:
                     raise MalformedMessageError("a pointer does not point backwards, or is one of too many")
                 if (suffix := known.get(target)) is not None:
                     wire_name += suffix
                     break
+                pointers += 1
                 targets.append((target, len(wire_name)))
                 start = index = target
                 continue
+            if pointers and index != start:
+                if (suffix := known.get(index)) is not None:
+                    wire_name += suffix
+                    break
+                targets.append((index, len(wire_name)))
             wire_name += wire[index : index + 1 + length]
             index += 1 + length
             if length > MAX_LABEL or len(wire_name) >= MAX_NAME:

@@ -313,7 +313,12 @@ def _check_response(data: bytes, parsed: ParsedResponse | None, message: bytes, 
 
 
 def _check_by_another(message: bytes) -> None:
-    """Assert that a parser that is not ours reads the message as well: ours might share a mistake with our encoder."""
+    """Assert that a parser that is not ours reads the message as well: ours might share a mistake with our encoder.
+
+    A name that is not UTF-8 is one that dnslib does not read; ours are ASCII, but a question may hold anything.
+    """
+    if not all(question.qname.isascii() for question in parse_response(message).question):
+        return
     read = dnslib.DNSRecord.parse(message)  # type: ignore[attr-defined]  # our stub has only what the package uses
     counts = tuple(map(len, (read.questions, read.rr, read.auth, read.ar)))
     assert counts == struct.unpack_from("!4H", message, 4), "another parser finds other sections"

@@ -11,7 +11,7 @@ from tests.fuzz.work import lines_of
 from tests.fuzz.zones import check_name, require
 
 ORDINARY = 60  # lines that a response of one record takes
-PER_OCTET = 3  # lines; a record of 12 octets takes some 20
+PER_OCTET = 6  # lines; a label of one letter takes some ten
 
 
 def check(data: bytes) -> None:

@@ -3,6 +3,7 @@
 `make fuzz` looks further. A failure says how to repeat it; an input that failed once stays in the corpus.
 """
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -172,6 +173,18 @@ def test_hang_is_a_failure() -> None:
 
     with pytest.raises(HangError), alarm(0.05):
         stuck()
+
+
+def test_alarms_of_others_go_on() -> None:
+    """The test's own time limit outlives the inputs that it checks."""
+    before = signal.getitimer(signal.ITIMER_REAL)[0]
+    signal.setitimer(signal.ITIMER_REAL, 50)
+    try:
+        with alarm(5):
+            assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 5
+        assert 5 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, before)
 
 
 def test_work_is_counted_in_lines() -> None:
