@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 1053
 
-.PHONY: help run test check format bench fuzz clean respdiff
+.PHONY: help run test check format bench soak fuzz clean respdiff
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -39,6 +39,9 @@ clean:  ## remove the environment and every build product
 
 bench: $(READY)  ## every benchmark; `make bench NAMES=updates` runs one
 	$(BIN)/python -m benchmarks $(NAMES)
+
+soak: $(READY)  ## twenty minutes of mixed load and churn, then a verdict; `make soak SECONDS=180 VMIS=10000`
+	@$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(VMIS),--vmis $(VMIS))
 
 respdiff: $(READY)  ## the same queries to this server, Knot DNS and NSD, compared; needs knotd or nsd
 	$(BIN)/python -m tests.respdiff

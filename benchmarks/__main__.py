@@ -1,11 +1,13 @@
-"""`python -m benchmarks [NAME...]`: run the benchmarks of these names, or all, and print their tables."""
+"""`python -m benchmarks [NAME...]`: run the benchmarks of these names, or all quick ones, and print their tables."""
 
 import argparse
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks import hostile, relist, startup, updates
 from benchmarks.api import Lists
+from benchmarks.peers import run, scale, table
 
 
 def print_startup() -> None:
@@ -57,25 +59,62 @@ def print_hostile() -> None:
     print(f"{one.sent} datagrams were sent; the descriptors were back {one.seconds:.2f} s after the attack")
 
 
+def print_peers(options: argparse.Namespace) -> None:
+    """Print how this server compares with others."""
+    plan = run.Plan(next(iter(options.vmis), 100_000), options.runs, options.seconds)
+    print(f"{plan.vmis} names, {plan.runs} runs of {plan.seconds:g} s: the servers have one core, the client another")
+    for line in table.lines(run.compare(plan)):
+        print(line)
+
+
+def print_scale(options: argparse.Namespace) -> None:
+    """Print what an answer costs by how many names there are, and draw it where that was asked for."""
+    print(f"A query for a VMI's address over UDP, {options.runs} runs of {options.seconds:g} s")
+    print(scale.head())
+    sizes = []
+    for vmis in options.vmis or (1000, 100_000, 1_000_000):
+        sizes.append(scale.scale(run.Plan(vmis, options.runs, options.seconds)))
+        print(scale.line(sizes[-1]), flush=True)
+    if options.chart is not None:
+        try:
+            scale.draw(sizes, options.chart)
+        except ImportError as error:
+            print(f"no chart: {error} (`pip install dnsserver[bench]` brings it)")
+
+
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "startup": print_startup,
     "updates": print_updates,
     "relist": print_relist,
     "hostile": print_hostile,
 }
+# many minutes each, and `peers` wants programs that are not everywhere: only by name
+LONG: dict[str, Callable[[argparse.Namespace], None]] = {
+    "peers": print_peers,
+    "scale": print_scale,
+}
 
 
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    names = parser.parse_args().names or list(BENCHMARKS)
-    if unknown := set(names) - set(BENCHMARKS):
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; {', '.join(LONG)}")
+    long = parser.add_argument_group("options of peers and scale")
+    long.add_argument("--vmis", type=int, nargs="+", default=[], help="how many names, several for scale")
+    long.add_argument("--runs", type=int, default=5, help="of each measurement (5)")
+    long.add_argument("--seconds", type=float, default=3.0, help="that a run takes (3)")
+    long.add_argument("--chart", type=Path, metavar="PNG", help="where scale draws what it measured")
+    options = parser.parse_args()
+    names = options.names or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS) - set(LONG):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     for position, name in enumerate(names):
         if position:
             print()
-        BENCHMARKS[name]()
+        if name in LONG:
+            LONG[name](options)
+        else:
+            BENCHMARKS[name]()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 
 from benchmarks import objects
@@ -41,9 +41,9 @@ class Api:
         """Have so many objects change a second, and watches end once in so many seconds (`benchmarks.churn`)."""
         self._command(f"churn {rate} {period}")
 
-    def calm(self) -> None:
-        """Have nothing change by itself any more."""
-        self._command("calm")
+    def calm(self) -> int:
+        """Have nothing change by itself any more; return how many objects did."""
+        return int(self._command("calm"))
 
     def lists(self) -> int:
         """Return the requests for lists of VMIs so far, every page and every stream."""
@@ -80,15 +80,20 @@ async def _serve(vmis: int, lists: Lists) -> None:
         for value in objects.everything(vmis):
             server.put(value)
         print(server.url, flush=True)
+        churn = Churn(server, vmis)
         churning: asyncio.Task[None] | None = None
         while command := (await asyncio.to_thread(sys.stdin.readline)).split():
             match command:
                 case ["expire"]:
                     server.expire(tell=True)
                 case ["churn", rate, period]:
-                    churning = asyncio.create_task(Churn(server, vmis, float(rate), float(period)).run())
+                    churning = asyncio.create_task(churn.run(float(rate), float(period)))
                 case ["calm"] if churning is not None:
                     churning.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await churning  # raises what it ended with
+                    print(churn.changes, flush=True)
+                    continue
             print(sum(len(server.asked("virtualmachineinstances", verb)) for verb in ("list", "stream")), flush=True)
 
 

@@ -1,7 +1,7 @@
-"""What changes in a cluster, all the time and by itself, for the API server of `benchmarks.api`; half of it never does.
+"""What changes in a cluster all the time and by itself, for the API server of `benchmarks.api`; half of it never does.
 
-VMIs get other addresses, migrate, are deleted and created again; guests come whose names were never seen before, and go;
-Services come and go; watches end, are dropped, and are told that they are too old, so that everything is listed again.
+VMIs get other addresses, migrate, are deleted and created again. Guests come whose names were never seen before, and
+go; Services come and go. Watches end, are dropped, and are told that they are too old: then all is listed again.
 """
 
 import asyncio
@@ -29,13 +29,12 @@ def changes(index: int) -> bool:
 
 
 class Churn:
-    """Changes the objects of one API server at a rate; watches end once in `period` seconds, each time otherwise."""
+    """Changes the objects of one API server."""
 
-    def __init__(self, server: FakeApiServer, vmis: int, rate: float, period: float) -> None:
+    def __init__(self, server: FakeApiServer, vmis: int) -> None:
+        self.changes = 0
         self._server = server
         self._vmis = vmis
-        self._rate = rate
-        self._period = period
         self._random = random.Random(1)
         self._changing = [index for index in range(vmis) if changes(index)]
         self._groups = sorted({objects.names(index)[1] for index in self._changing})
@@ -45,22 +44,21 @@ class Churn:
         self._guests: deque[str] = deque()
         self._later: list[tuple[float, int, Callable[[], None]]] = []
 
-    async def run(self) -> None:
-        """Change objects until cancelled."""
-        started = time.monotonic()
-        done = 0
+    async def run(self, rate: float, period: float) -> None:
+        """Change so many objects a second until cancelled; watches end every `period` seconds, in one of three ways."""
+        started, before = time.monotonic(), self.changes
         self._again(_SERVICE_EVERY, self._end_service)
         self._again(_BOOKMARK_EVERY, self._bookmark)
         ends = cycle((self._drop, self._end, self._expire, self._end))
-        self._again(self._period, lambda: next(ends)())
+        self._again(period, lambda: next(ends)())  # noqa: PLW0108 -- another one each time
         while True:
             await asyncio.sleep(_TURN)
             now = time.monotonic()
             while self._later and self._later[0][0] <= now:
                 heapq.heappop(self._later)[2]()
-            while done < (now - started) * self._rate:
+            while self.changes - before < (now - started) * rate:
                 self._change_one()
-                done += 1
+                self.changes += 1
 
     def _after(self, seconds: float, step: Callable[[], None]) -> None:
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), step))

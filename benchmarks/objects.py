@@ -97,18 +97,30 @@ def service(group: str) -> dict[str, Any]:
     }
 
 
-def everything(vmis: int) -> Iterator[dict[str, Any]]:
-    """Yield the Namespace, the Services and the VMIs."""
+def twenty(group: int) -> str:
+    """Return the name of a second Service, of 20 VMIs."""
+    return f"twenty-{group:05d}"
+
+
+def everything(vmis: int, twenties: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield the Namespace, the Services and the VMIs; the first VMIs are also in so many Services of 20."""
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench", "uid": "uid-bench"}}
     for group in range(-(-vmis // PER_SERVICE)):
         yield service(f"group-{group:05d}")
+    for group in range(twenties):
+        value = service(twenty(group))
+        value["spec"]["selector"] = {"twenty": twenty(group)}
+        yield value
     for index in range(vmis):
-        yield vmi(index)
+        value = vmi(index)
+        if index < twenties * 20:
+            value["metadata"]["labels"]["twenty"] = twenty(index // 20)
+        yield value
 
 
-def manifest(vmis: int) -> Iterator[bytes]:
+def manifest(vmis: int, twenties: int = 0) -> Iterator[bytes]:
     """Yield the octets of one JSON List, an object at a time."""
     yield b'{"apiVersion":"v1","kind":"List","items":[\n'
-    for position, value in enumerate(everything(vmis)):
+    for position, value in enumerate(everything(vmis, twenties)):
         yield (b",\n" if position else b"") + json.dumps(value, separators=(",", ":")).encode()
     yield b"\n]}\n"

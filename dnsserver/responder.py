@@ -49,7 +49,7 @@ _REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False)
 _MALFORMED_COOKIE = Reply(rcode=Rcode.FORMERR, authoritative=False)
 _INVALID_TYPE = Reply(rcode=Rcode.FORMERR, authoritative=False, extended_error=(_INVALID_QUERY_TYPE, ""))
 
-_DECIDED_TYPES: dict[int, Reply] = {
+DECIDED_TYPES: dict[int, Reply] = {
     0: _INVALID_TYPE,  # stands for "no type" (RFC 6895, section 3.1)
     RRType.OPT: _INVALID_TYPE,  # belongs to a message, not to a name
     128: _INVALID_TYPE,  # NXNAME (RFC 9824)
@@ -123,7 +123,7 @@ def _decide(query: Query) -> Reply | None:
         cookie = _option(query, cookies.OPTION)
         if cookie is not None and cookies.is_malformed(cookie):
             return _MALFORMED_COOKIE
-    return _DECIDED_TYPES.get(query.qtype)
+    return DECIDED_TYPES.get(query.qtype)
 
 
 def without_hop_by_hop(query: Query) -> Query:

@@ -16,6 +16,7 @@ from dnsserver.records import RRset, RRType, Soa
 
 REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # seconds (CoreDNS plugin/backend_lookup.go)
 MAX_SOA_TTL = 300  # seconds, likewise
+MAX_CHANGED = 10_000  # names that a version remembers to differ in from the last
 
 
 class Records(Protocol):
@@ -53,6 +54,8 @@ class Zone:
     nodes: Map[Name, Records]
     below: Map[Name, int]  # for each name: how many of its direct children exist
     fallbacks: tuple[Fallback, ...] = ()
+    # names whose records or existence differ from the last version's; None: too many to tell
+    changed: frozenset[Name] | None = None
 
     def rrsets(self, name: Name) -> tuple[RRset, ...] | None:
         """Return the records of a name at or below the origin.
@@ -70,6 +73,10 @@ class Zone:
             return ()
         answers = (fallback(self, name) for fallback in self.fallbacks)
         return next((found for found in answers if found is not None), None)
+
+    def lists(self, name: Name) -> bool:
+        """Say whether a name exists by itself, and not only when it is asked for."""
+        return name in self.nodes or name in self.below or name == self.origin
 
     def rrset(self, name: Name, rrtype: int) -> RRset | None:
         """Return one RRset; None where there is none of that name and type."""
@@ -94,6 +101,7 @@ class ZoneEditor:
         self._below: MapMutation[Name, int] = Map[Name, int]().mutate()
         self._serial = 0
         self._changed = True
+        self._touched: set[Name] = set()
         self._zone = self.publish(0)
 
     @property
@@ -109,6 +117,7 @@ class ZoneEditor:
         elif self._nodes.pop(name, None) is None:
             return
         self._changed = True
+        self._touch(name)
         exists = records is not None or name in self._below
         if exists != existed:
             self._count(name, 1 if exists else -1)
@@ -124,14 +133,22 @@ class ZoneEditor:
             self._serial = max(serial, self._serial + 1) if serial else 0
             nodes, below = self._nodes.finish(), self._below.finish()
             soa = soa_rrset(self._origin, self._serial, self._ttl)
-            self._zone = Zone(self._origin, self._serial, soa, nodes, below, self._fallbacks)
+            changed = frozenset(self._touched) if len(self._touched) < MAX_CHANGED else None
+            self._touched.clear()
+            self._zone = Zone(self._origin, self._serial, soa, nodes, below, self._fallbacks, changed)
             self._nodes, self._below = nodes.mutate(), below.mutate()
             self._changed = False
         return self._zone
 
+    def _touch(self, name: Name) -> None:
+        """Note a name that differs from what was published last; beyond a number none is noted any more."""
+        if len(self._touched) < MAX_CHANGED:
+            self._touched.add(name)
+
     def _count(self, name: Name, step: int) -> None:
         """Tell the ancestors that `name` began (1) or ceased (-1) to exist."""
         while name != self._origin:
+            self._touch(name)
             above = parent(name)
             others = above in self._nodes or above in self._below
             children = self._below.get(above, 0) + step

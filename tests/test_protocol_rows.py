@@ -176,6 +176,7 @@ def random_case(seed: int, name: str) -> bytes:
     return bytes(spelled_from_text("".join(rng.choice((one.upper(), one.lower())) for one in name)))
 
 
+LONG = labels(b"a" * 63, b"a" * 63, b"a" * 63, b"a" * 47)
 TSIG_RDATA = bytes.fromhex("0b686d61632d73686132353600 000065000000 012c 0000 1234 0000 0000")
 TSIG = b"\3key\0" + struct.pack("!HHIH", RRType.TSIG, 255, 0, len(TSIG_RDATA)) + TSIG_RDATA
 A_RECORD = "c00c 0001 0001 00000005 0004 0a000001"
@@ -281,7 +282,7 @@ NAMES = [
     ),
     Row("3.13", "letters fold", ask(labels(b"KUBERNETES", b"DEFAULT", b"SVC")), FOUND),
     Row("3.14", "longest label", ask(labels(b"a" * 63)), NXDOMAIN),
-    Row("3.14", "longest name", ask(labels(b"a" * 63, b"a" * 63, b"a" * 63, b"a" * 47)), NXDOMAIN),
+    Row("3.14", "longest name", ask(LONG), NXDOMAIN),
     Row("3.14", "127 labels", ask(b"\1a" * 127 + b"\0"), "REFUSED"),
     Row("3.14", "as many below the zone", ask(labels(*[b"a"] * 120)), NXDOMAIN),
 ]
@@ -406,6 +407,7 @@ MALFORMED = [
     Row("7.50", "and EDNS", ask(counts=(1, 0, 0, 2), rest=opt() + TSIG), "NOTAUTH additional=TSIG OPT"),
     Row("7.50", "not last", ask(counts=(1, 0, 0, 2), rest=TSIG + opt()), "FORMERR"),
     Row("7.50", "cut", ask(counts=(1, 0, 0, 1), rest=TSIG[:12] + b"\0\3abc"), "FORMERR"),
+    Row("7.51", "key name as a pointer", ask(LONG, counts=(1, 0, 0, 1), rest=b"\xc0\x0c" + TSIG[5:]), "NOTAUTH"),
     Row("7.50", "SIG(0)", ask(counts=(1, 0, 0, 1), rest="00 0018 00ff 00000000 0000"), FOUND),
 ]
 

@@ -1,1 +1,1 @@
-"""A soak: the server under mixed load, with objects, watches and connections that change all the time; see `make soak`."""
+"""A soak: the server under mixed load, while objects, watches and connections change all the time; `make soak`."""

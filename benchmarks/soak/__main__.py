@@ -1,10 +1,7 @@
 """`python -m benchmarks.soak [--seconds N] [--vmis N] [--rate N] [--churn N]`: exit code 1 where something is wrong."""
 
 import argparse
-import asyncio
 import sys
-
-import uvloop
 
 from benchmarks.soak.run import Plan, soak
 from benchmarks.soak.verdict import Soaked, faults, growth, stalls
@@ -19,9 +16,9 @@ def main() -> int:
     parser.add_argument("--churn", type=float, default=20.0, help="objects changed a second (default: %(default)g)")
     arguments = parser.parse_args()
     plan = Plan(arguments.seconds, arguments.vmis, arguments.rate, arguments.churn)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        run = runner.run(soak(plan))
-    _print_figures(run)
+    run = soak(plan)
+    if run.samples:
+        _print_figures(run)
     found = faults(run)
     for fault in found:
         print(f"FAULT: {fault}")
@@ -44,15 +41,16 @@ def _print_figures(run: Soaked) -> None:
     )
     print(
         f"load generator: {tally.own_stalls} stalls over 20 ms, the longest {tally.own_worst * 1000:.0f} ms; "
-        f"{tally.own_late.total} answers met one, and count in no latency; {tally.own_drops} answers dropped at its sockets"
+        f"{tally.own_late.total} answers met one and count in no latency; {tally.own_drops} were dropped at its sockets"
     )
     resident = [one.resident for one in run.samples]
     print(
-        f"memory: {min(resident):.1f} to {max(resident):.1f} MiB, {growth(run.samples):+.1%} from the second quarter to "
-        f"the last; descriptors {run.descriptors_before} before, {run.descriptors_after} after, at most "
+        f"memory: {min(resident):.1f} to {max(resident):.1f} MiB, {growth(run.samples):+.1%} from the second quarter "
+        f"to the last; descriptors {run.descriptors_before} before, {run.descriptors_after} after, at most "
         f"{max(one.descriptors for one in run.samples)}"
     )
     print(f"event loop: {total} stalls over 50 ms, {excused} of them while the machine may have been the reason")
+    print(f"cluster: {run.changes} changes, {run.samples[-1].lists - run.samples[0].lists} lists since the start-up")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The questions of a soak and their right answers: all names but those of `benchmarks.churn.changes` have one; no I/O."""
+"""The questions of a soak, and what is right to answer: one thing, but for VMIs that change; no I/O."""
 
 import ipaddress
 import random

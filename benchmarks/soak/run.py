@@ -1,4 +1,4 @@
-"""One soak: API server, server and load started, watched and ended; the load shares the second core with the API server."""
+"""One soak: API server, server and load, started, watched and ended. The server has one core, the others another."""
 
 import asyncio
 import os
@@ -8,11 +8,13 @@ import socket
 import tempfile
 import time
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+import uvloop
 
 from benchmarks.api import Api, Lists, api
 from benchmarks.process import Measured, server
@@ -82,21 +84,22 @@ class Plan:
         return min(max(self.seconds / 6, 10.0), 60.0)
 
 
-async def soak(plan: Plan) -> Soaked:
+def soak(plan: Plan) -> Soaked:
     """Run a soak, and print a line a minute. Raises `TimeoutError` where the server does not get ready."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[1:2] or cores)  # the API server inherits it
     with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w+b") as log:
-        Path(folder, "example.org").write_text(ZONE_FILE)
+        zone_file = Path(folder, "example.org")
+        zone_file.write_text(ZONE_FILE)
+        ports = {name: _free_tcp_port() for name in ("health", "ready", "metrics", "tls")}
         with api(plan.vmis, Lists.PAGED) as source:
-            ports = {name: _free_tcp_port() for name in ("health", "ready", "metrics", "tls")}
-            text = _COREFILE.format(
-                url=source.url, zone_file=f"{folder}/example.org", certificates=_CERTIFICATES, **ports
-            )
+            text = _COREFILE.format(url=source.url, zone_file=zone_file, certificates=_CERTIFICATES, **ports)
             with server(text.replace("CACHE_TTL", "30"), log) as measured:
                 _pin(measured, cores[:1])
                 run = _Run(plan, source, measured, ports)
-                before, after = await run.whole()
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    before, after = runner.run(run.whole())
+                changes = source.calm()
         told = _log_lines(log)
     print_log(told)
     return Soaked(
@@ -104,6 +107,7 @@ async def soak(plan: Plan) -> Soaked:
         tally=run.tally,
         descriptors_before=before,
         descriptors_after=after,
+        changes=changes,
         exit_code=measured.process.returncode,
         tracebacks=sum("Traceback" in line for line in told),
     )
@@ -120,7 +124,7 @@ class _Run:
         questions = Questions(plan.vmis)
         self._udp = UdpLoad(measured.port, questions, self.tally, plan.rate)
         self._tcp = TcpLoad(measured.port, ports["tls"], questions, self.tally)
-        self._sampler = Sampler(measured, Ports(ports["metrics"], ports["ready"]))
+        self._sampler = Sampler(measured, Ports(ports["metrics"], ports["ready"]), self.tally)
         self._reloads = 0
         self._started = 0.0
 
@@ -136,16 +140,24 @@ class _Run:
         self._source.churn(self._plan.churn, self._plan.watch_period)
         self._started = time.monotonic()
         _print_head(self._plan)
-        async with _running(
-            self._udp.run(), self._tcp.run(), self._sampler.run(), self._reload(), self._print()
-        ) as tasks:
-            done, _ = await asyncio.wait(
-                tasks, timeout=self._plan.seconds + _START_UP, return_when=asyncio.FIRST_COMPLETED
-            )
+        load = (self._udp.run(), self._tcp.run(), self._sampler.run(), self._reload(), self._print())
+        async with _running(*load, self._watch_process()) as tasks:
+            limit = self._plan.seconds + _START_UP
+            done, _ = await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()  # none of them ends by itself
+                task.result()  # only the server's end is foreseen
         self._source.calm()
-        return before, await self._settle(before)
+        return before, await self._settle(before) if self._alive else 0
+
+    @property
+    def _alive(self) -> bool:
+        return self._measured.process.poll() is None
+
+    async def _watch_process(self) -> None:
+        """Return once the server has ended, which it should not."""
+        while self._alive:  # noqa: ASYNC110 -- the process was not started by this event loop
+            await asyncio.sleep(1.0)
+        self.tally.mistaken("server", "it ended")
 
     async def _get_ready(self) -> None:
         """Wait until the server is ready, and have it open what it opens once: libuv a descriptor for accepting."""
@@ -164,7 +176,7 @@ class _Run:
     async def _settle(self, wanted: int) -> int:
         """Return the descriptors once they are as few as wanted, or time is up."""
         limit = time.monotonic() + _SETTLED
-        while (now := self._sampler.descriptors()) > wanted and time.monotonic() < limit:
+        while (now := self._sampler.descriptors()) > wanted and time.monotonic() < limit:  # noqa: ASYNC110 -- see /proc
             await asyncio.sleep(0.5)
         return now
 
@@ -194,7 +206,8 @@ class _Run:
         cpu = (last.cpu - previous.cpu) / max(last.at - previous.at, 1e-9)
         print(
             f"{time.monotonic() - self._started:>6.0f} {tally.asked.total():>9} {tally.lost.total():>5} "
-            f"{tally.wrong.total():>5} {recent.percentile(0.5):>7.2f} {recent.percentile(0.99):>7.2f} {recent.worst:>8.1f} "
+            f"{tally.wrong.total():>5} "
+            f"{recent.percentile(0.5):>7.2f} {recent.percentile(0.99):>7.2f} {recent.worst:>8.1f} "
             f"{last.resident:>7.1f} {last.descriptors:>4} {last.threads:>3} {cpu:>5.0%} {last.names:>7} "
             f"{f'{total} ({excused})':>9} {tally.own_stalls:>6} {self._reloads:>4}",
             flush=True,

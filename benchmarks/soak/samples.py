@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.process import Measured
+from benchmarks.soak.tally import Tally
 from benchmarks.soak.udp import udp_drops
 
 EVERY = 5.0  # seconds between two samples
@@ -14,6 +15,8 @@ _LOOK = 0.1  # seconds between two looks at how long the server waited for its c
 _WAIT = 0.03  # seconds of such a wait that may make a stall; fewer than a stall has, for the looks cut it in two
 _HTTP = 5.0  # seconds for an answer over HTTP
 _STALLS = "dnsserver_event_loop_stalls_total"
+_LAG = "dnsserver_event_loop_lag_seconds_sum"
+_LISTS = "dnsserver_lists_total"
 _NAMES = "dnsserver_zone_names"
 
 
@@ -36,16 +39,21 @@ class Sample:
     cpu: float  # seconds
     stalls: int  # of the event loop, for more than 50 ms
     waits: int  # tenths of a second in which the machine may have made such a stall by keeping the server from its core
+    waited: float  # seconds that its main thread could run and had no core
+    lag: float  # seconds that its event loop was late, all in all
     drops: int  # datagrams that the kernel dropped at its socket
     names: int  # in its zones
+    lists: int  # that the API server gave
     ready: bool
 
 
 class Sampler:
     """Watches one server."""
 
-    def __init__(self, measured: Measured, ports: Ports) -> None:
+    def __init__(self, measured: Measured, ports: Ports, tally: Tally) -> None:
+        self._tally = tally
         self._measured = measured
+        self._schedstat = Path(f"/proc/{measured.process.pid}/schedstat")
         self._ports = ports
         self._waits = 0
         self.samples: list[Sample] = []
@@ -55,13 +63,16 @@ class Sampler:
         watching = asyncio.create_task(self._watch_core())
         try:
             while True:
-                self.samples.append(await self.take())
+                try:
+                    self.samples.append(await self.take())
+                except (OSError, TimeoutError, ValueError) as error:
+                    self._tally.mistaken("http", f"{type(error).__name__}: {error}")
                 await asyncio.sleep(EVERY)
         finally:
             watching.cancel()
 
     async def take(self) -> Sample:
-        """Return a sample. Raises `OSError` or `TimeoutError` where the server does not answer."""
+        """Return a sample. Raises `OSError`, `TimeoutError` or `ValueError` where the server does not answer."""
         metrics = await self.metrics()
         ready = (await _get(self._ports.ready, "/ready")).startswith("HTTP/1.1 200")
         return Sample(
@@ -70,10 +81,13 @@ class Sampler:
             descriptors=self.descriptors(),
             threads=len(os.listdir(f"/proc/{self._measured.process.pid}/task")),
             cpu=self._measured.cpu(),
-            stalls=int(metrics.get(_STALLS, 0)),
+            stalls=int(metrics[_STALLS]),
             waits=self._waits,
+            waited=_waited(self._schedstat),
+            lag=metrics[_LAG],
             drops=udp_drops(self._measured.port),
             names=int(metrics.get(_NAMES, 0)),
+            lists=int(metrics.get(_LISTS, 0)),
             ready=ready,
         )
 
@@ -91,12 +105,11 @@ class Sampler:
         return found
 
     async def _watch_core(self) -> None:
-        """Count when the server could run and had no core (proc(5), schedstat): other processes, or a busy hypervisor."""
-        path = Path(f"/proc/{self._measured.process.pid}/schedstat")
-        before = _waited(path)
+        """Count when the server could run and had no core (proc(5), schedstat)."""
+        before = _waited(self._schedstat)
         while True:
             await asyncio.sleep(_LOOK)
-            now = _waited(path)
+            now = _waited(self._schedstat)
             self._waits += now - before > _WAIT
             before = now
 

@@ -1,4 +1,4 @@
-"""What the load has seen: how many asked, what was lost or wrong, how long answers took, and how late the load itself was."""
+"""What the load has seen: what was asked, lost and wrong, how long answers took, and how late the load itself was."""
 
 import math
 from collections import Counter

@@ -153,7 +153,7 @@ class TcpLoad:
 
     async def _ask(self, connection: _Connection, kind: str, questions: list[Question]) -> None:
         """Send queries in one write, and look at their answers, in whatever order they come."""
-        waiting = {ident: question for ident, question in enumerate(questions, 1)}
+        waiting = dict(enumerate(questions, 1))
         _write(connection, *(encode_query(replace_query(one.query, ident=ident)) for ident, one in waiting.items()))
         async with asyncio.timeout(_ANSWER):
             while waiting:

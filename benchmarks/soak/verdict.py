@@ -1,12 +1,14 @@
 """What a soak has shown: the list of what is not as it should be; no I/O."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from benchmarks.soak.samples import Sample
 from benchmarks.soak.tally import Tally
 
+_FEWEST = 4  # samples: one a quarter
 GROWTH = 0.05  # of resident memory, from the second quarter to the last one
 
 
@@ -18,6 +20,7 @@ class Soaked:
     tally: Tally
     descriptors_before: int
     descriptors_after: int
+    changes: int  # of objects
     exit_code: int | None
     tracebacks: int  # in the server's log
 
@@ -38,32 +41,50 @@ def stalls(samples: Sequence[Sample]) -> tuple[int, int]:
 
     Each wait for the core excuses no more than one stall, of the same few seconds.
     """
-    pairs = list(zip(samples, samples[1:], strict=False))
-    excused = sum(min(late.stalls - early.stalls, late.waits - early.waits) for early, late in pairs)
+    excused = sum(_excused(early, late) for early, late in pairwise(samples))
     return samples[-1].stalls - samples[0].stalls, excused
+
+
+def _excused(early: Sample, late: Sample) -> int:
+    """Return how many stalls between two samples the machine may have made: none unless half of the lag is waits."""
+    if late.waited - early.waited < (late.lag - early.lag) / 2:
+        return 0
+    return min(late.stalls - early.stalls, late.waits - early.waits)
 
 
 def faults(run: Soaked) -> list[str]:
     """Return what is wrong, in words; nothing where all is well."""
-    found = []
-    samples, tally = run.samples, run.tally
+    return [*_of_samples(run.samples), *_of_load(run)]
+
+
+def _of_samples(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield what is wrong with the server as seen from outside."""
+    if len(samples) < _FEWEST:
+        yield f"{len(samples)} samples are too few to judge by"
+        return
     if (grown := growth(samples)) > GROWTH:
-        found.append(f"resident memory grew by {grown:.1%} from the second quarter to the last one")
-    if run.descriptors_after > run.descriptors_before:
-        found.append(f"{run.descriptors_after} descriptors at the end, {run.descriptors_before} at the start")
-    if lost := max(0, tally.lost.total() - tally.own_drops):
-        found.append(f"{lost} queries lost: {dict(tally.lost)}, {tally.own_drops} dropped at our own sockets")
-    if tally.wrong:
-        found.append(f"{tally.wrong.total()} wrong answers: {dict(tally.wrong)}")
+        yield f"resident memory grew by {grown:.1%} from the second quarter to the last one"
     total, excused = stalls(samples)
     if total > excused:
-        found.append(f"{total} stalls of the event loop over 50 ms, {excused} of them while its core was not to be had")
+        yield f"{total} stalls of the event loop over 50 ms, {excused} of them while its core was not to be had"
     if unready := sum(not one.ready for one in samples):
-        found.append(f"not ready in {unready} of {len(samples)} samples")
-    if dropped := samples[-1].drops - samples[0].drops:
-        found.append(f"{dropped} queries dropped by the kernel at the server's socket")
+        yield f"not ready in {unready} of {len(samples)} samples"
+    if (dropped := samples[-1].drops - samples[0].drops) > 0:
+        yield f"{dropped} queries dropped by the kernel at the server's socket"
+
+
+def _of_load(run: Soaked) -> Iterator[str]:
+    """Yield what is wrong with what clients saw, and with the process's end."""
+    tally = run.tally
+    if run.descriptors_after > run.descriptors_before:
+        yield f"{run.descriptors_after} descriptors at the end, {run.descriptors_before} at the start"
+    if lost := max(0, tally.lost.total() - tally.own_drops):
+        yield f"{lost} queries lost: {dict(tally.lost)}, {tally.own_drops} dropped at our own sockets"
+    if tally.wrong:
+        yield f"{tally.wrong.total()} wrong answers: {dict(tally.wrong)}"
+    if not run.changes:
+        yield "nothing changed in the cluster"
     if run.tracebacks:
-        found.append(f"{run.tracebacks} tracebacks in the log")
+        yield f"{run.tracebacks} tracebacks in the log"
     if run.exit_code != 0:
-        found.append(f"exit code {run.exit_code}")
-    return found
+        yield f"exit code {run.exit_code}"

@@ -55,7 +55,7 @@ def observe(
     now: float,
 ) -> Observation:
     """Return what to remember once `vmi` has taken the place of `previous`."""
-    if previous is not None and previous.uid != vmi.uid:
+    if previous is not None and previous.packed_uid != vmi.packed_uid:
         previous, remembered = None, NOTHING
     return Observation(_grace(previous, remembered, vmi, timing, now), _held(previous, remembered, vmi, timing, now))
 

@@ -19,6 +19,7 @@ from dnsserver.names import (
     spelled_from_text,
 )
 from dnsserver.objects import EndpointSlice, Port, Service, SliceEndpoint
+from dnsserver.objects.uids import Uid
 from dnsserver.objects.views import packed
 from dnsserver.records import RRset, RRType
 
@@ -129,7 +130,7 @@ def service_ports(service: Service) -> tuple[Port, ...]:
 
 def slice_endpoints(
     endpoint_slice: EndpointSlice,
-    owned_by_vmi: Callable[[str], bool],
+    owned_by_vmi: Callable[[Uid], bool],
     *,
     pod_names: bool,
     imported: bool = False,
@@ -157,7 +158,7 @@ def slice_endpoints(
         )
         for endpoint in endpoint_slice.endpoints
         if endpoint.ready
-        and not (endpoint.target_uid and owned_by_vmi(endpoint.target_uid))
+        and not (endpoint.target_uid != "" and owned_by_vmi(endpoint.target_uid))
         and (launchers or not endpoint.target_name.startswith(_LAUNCHER))
         for address in endpoint.addresses
     )

@@ -85,15 +85,16 @@ def pod_label(vmi: VirtualMachineInstance, key: str) -> str | None:
         return vmi.uid
     if key == _INJECT and vmi.inject is not None:
         return vmi.inject
-    return vmi.labels.get(key)
+    return vmi.label(key)
 
 
 def pod_labels(vmi: VirtualMachineInstance) -> dict[str, str]:
     """Return all labels of the VMI's virt-launcher pod."""
-    keys = {*vmi.labels, _VMI_ID, _HOST_LABEL, _LAUNCHER, _CREATED_BY}
-    if vmi.inject is not None:
-        keys.add(_INJECT)
-    return {key: value for key in keys if (value := pod_label(vmi, key)) is not None}
+    labels = vmi.labels
+    for key in (_VMI_ID, _HOST_LABEL, _LAUNCHER, _CREATED_BY, _INJECT):
+        if (value := pod_label(vmi, key)) is not None:
+            labels[key] = value
+    return labels
 
 
 def _vmi_id(name: str) -> str:

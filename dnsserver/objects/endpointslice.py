@@ -7,6 +7,7 @@ import msgspec
 
 from dnsserver.objects.kinds import Key
 from dnsserver.objects.ports import Port, valid_number
+from dnsserver.objects.uids import Uid, pack_uid
 from dnsserver.objects.views import Meta, PortView, View, packed
 
 
@@ -17,7 +18,7 @@ class SliceEndpoint(msgspec.Struct, frozen=True, gc=False):
     ready: bool  # an unset condition counts as ready (discovery/v1 EndpointConditions)
     hostname: str  # "" where it has none
     target_name: str  # targetRef.name, "" where it has none
-    target_uid: str  # targetRef.uid, "" where it has none
+    target_uid: Uid  # targetRef.uid, packed as a VMI's active pods are; "" where it has none
     zone: str = ""  # the topology zone, for zonal names
 
 
@@ -135,6 +136,6 @@ def _endpoint(view: EndpointView) -> SliceEndpoint:
         ready=ready is not False,
         hostname=view.hostname or "",
         target_name=(target.name if target else None) or "",
-        target_uid=intern((target.uid if target else None) or ""),  # the same text stands in a VMI's activePods
+        target_uid=pack_uid((target.uid if target else None) or ""),
         zone=intern((view.zone or "").lower()),
     )

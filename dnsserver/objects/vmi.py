@@ -12,6 +12,8 @@ import msgspec
 
 from dnsserver.objects.kinds import Key
 from dnsserver.objects.ports import Port, valid_number
+from dnsserver.objects.shared import share
+from dnsserver.objects.uids import Uid, pack_uid, uid_text
 from dnsserver.objects.views import PortView, View, parsed
 
 # pkg/network/link: what a masquerade guest sees unless spec.networks[].pod says otherwise
@@ -19,8 +21,16 @@ DEFAULT_VM_CIDR = "10.0.2.0/24"
 DEFAULT_VM_IPV6_CIDR = "fd10:0:2::/120"
 
 
+_NAME, _NODE = 1, 2
+_Own = int  # stands for the VMI's own name (_NAME) or its node (_NODE), which KubeVirt repeats as labels of every VMI
+
+# What the status says of the primary interface: usable addresses, packed, in its order, then those that were left out,
+# with the reason. One address alone, as nearly always, is no tuple.
+Reported = bytes | tuple[bytes | tuple[str, str], ...]
+
+
 class Ready(msgspec.Struct, frozen=True, gc=False):
-    """The Ready condition; absent counts as not ready."""
+    """The Ready condition; absent counts as not ready. Why and since when is kept only of one that is not."""
 
     status: bool
     reason: str
@@ -37,28 +47,117 @@ class PrimaryInterface(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[Port, ...]  # what the interface declares: resolves a Service's named targetPort
 
 
-class VirtualMachineInstance(msgspec.Struct, frozen=True, gc=False):
-    """A VMI."""
+class Shape(msgspec.Struct, frozen=True, gc=False):
+    """What many VMIs have in common, such as those of one group: one object for all of them."""
 
     namespace: str
-    name: str
-    uid: str
-    labels: dict[str, str]
+    label_keys: tuple[str, ...]
+    label_values: tuple[str | _Own, ...]
     inject: str | None  # annotation sidecar.istio.io/inject, which the pod carries as a label
-    hostname: str  # spec.hostname, "" where unset
     subdomain: str  # spec.subdomain, "" where unset
     deleting: bool
     phase: str
-    node: str
-    active_pods: dict[str, str]  # pod UID -> node
-    ready: Ready
     handing_over: bool  # migrated, but KubeVirt has not finished the hand-over (migrationState)
-    primary: PrimaryInterface | None  # None: it has no interface on a primary network
+    network: str | None  # the primary one's name; None: it has no interface on a primary network
+    masquerade: bool
+    ports: tuple[Port, ...]
+
+
+class VirtualMachineInstance(msgspec.Struct, frozen=True, gc=False):
+    """A VMI.
+
+    There may be 100,000: what others have too is in `shape`, and the rest is in the smallest form that it has. Equal
+    VMIs have equal fields.
+    """
+
+    name: str
+    packed_uid: Uid
+    hostname: str  # spec.hostname, "" where unset
+    node: str
+    pods: Uid | tuple[tuple[Uid, str], ...]  # status.activePods; a UID alone is that of the only pod, on `node`
+    ready: Ready
+    reported: Reported
+    shape: Shape
 
     @property
     def key(self) -> Key:
         """Where the store keeps it."""
-        return self.namespace, self.name
+        return self.shape.namespace, self.name
+
+    @property
+    def namespace(self) -> str:
+        """metadata.namespace."""
+        return self.shape.namespace
+
+    @property
+    def uid(self) -> str:
+        """metadata.uid, "" where it has none."""
+        return uid_text(self.packed_uid)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """metadata.labels."""
+        return {
+            key: self._label(value) for key, value in zip(self.shape.label_keys, self.shape.label_values, strict=True)
+        }
+
+    def label(self, key: str) -> str | None:
+        """Return one label's value."""
+        keys = self.shape.label_keys
+        return self._label(self.shape.label_values[keys.index(key)]) if key in keys else None
+
+    def _label(self, value: "str | _Own") -> str:
+        """Return the text of a label's value."""
+        return value if isinstance(value, str) else self.name if value == _NAME else self.node
+
+    @property
+    def inject(self) -> str | None:
+        """The annotation sidecar.istio.io/inject, which the pod carries as a label."""
+        return self.shape.inject
+
+    @property
+    def subdomain(self) -> str:
+        """spec.subdomain, "" where unset."""
+        return self.shape.subdomain
+
+    @property
+    def deleting(self) -> bool:
+        """Whether it has a deletionTimestamp."""
+        return self.shape.deleting
+
+    @property
+    def phase(self) -> str:
+        """status.phase."""
+        return self.shape.phase
+
+    @property
+    def handing_over(self) -> bool:
+        """Whether it has migrated, but KubeVirt has not finished the hand-over (migrationState)."""
+        return self.shape.handing_over
+
+    @property
+    def pod_nodes(self) -> tuple[tuple[Uid, str], ...]:
+        """The active pods, each with its node."""
+        return self.pods if isinstance(self.pods, tuple) else ((self.pods, self.node),)
+
+    @property
+    def active_pods(self) -> dict[str, str]:
+        """status.activePods: pod UID -> node."""
+        return {uid_text(uid): node for uid, node in self.pod_nodes}
+
+    @property
+    def primary(self) -> PrimaryInterface | None:
+        """The interface on its primary network; None where it has none."""
+        if self.shape.network is None:
+            return None
+        reported = (self.reported,) if isinstance(self.reported, bytes) else self.reported
+        return PrimaryInterface(
+            self.shape.network,
+            self.shape.masquerade,
+            tuple(one for one in reported if isinstance(one, bytes)),
+            tuple(one for one in reported if isinstance(one, tuple)),
+            self.shape.ports,
+        )
 
 
 class AnnotationsView(msgspec.Struct, gc=False):
@@ -182,34 +281,57 @@ def virtual_machine_instance(view: VMIView) -> VirtualMachineInstance:
     Raises `ValueError` where a field that decides the answer makes no sense: a network range that is not one.
     """
     meta, spec, status = view.metadata, view.spec or SpecView(), view.status or StatusView()
-    return VirtualMachineInstance(
+    node = intern(status.node_name or "")
+    network, masquerade, reported = _primary(spec, status)
+    labels = meta.labels or {}
+    shape = Shape(
         namespace=intern(meta.namespace or ""),
-        name=meta.name,
-        uid=meta.uid or "",
-        labels=meta.labels or {},
+        label_keys=share(tuple(labels)),
+        label_values=tuple(_own(value, meta.name, node) for value in labels.values()),
         inject=meta.annotations.inject if meta.annotations else None,
-        hostname=spec.hostname or "",
         subdomain=intern(spec.subdomain or ""),
         deleting=meta.deletion_timestamp is not None,
         phase=intern(status.phase or ""),
-        node=intern(status.node_name or ""),
-        active_pods={intern(uid): intern(node) for uid, node in (status.active_pods or {}).items()},
-        ready=_ready(status.conditions or []),
         handing_over=_handing_over(status),
-        primary=_primary(spec, status),
+        network=network,
+        masquerade=masquerade,
+        ports=_declared(spec) if network is not None else (),
     )
+    return VirtualMachineInstance(
+        name=meta.name,
+        packed_uid=pack_uid(meta.uid or ""),
+        hostname=spec.hostname or "",
+        node=node,
+        pods=_pods(status.active_pods or {}, node),
+        ready=_ready(status.conditions or []),
+        reported=reported,
+        shape=share(shape),
+    )
+
+
+def _own(value: str, name: str, node: str) -> str | _Own:
+    """Return a label's value; one that repeats the VMI's own name or node by what stands for it, as it is shared."""
+    return _NAME if value == name else _NODE if value == node else value
+
+
+def _pods(pods: dict[str, str], node: str) -> Uid | tuple[tuple[Uid, str], ...]:
+    """Return the active pods."""
+    if len(pods) == 1 and node in pods.values():
+        return pack_uid(next(iter(pods)))
+    return tuple((pack_uid(uid), intern(where)) for uid, where in pods.items())
 
 
 def _ready(conditions: list[ConditionView]) -> Ready:
     """Return the Ready condition."""
     for condition in conditions:
         if condition.type == "Ready":
-            return Ready(
-                condition.status == "True",
-                intern(condition.reason or ""),
-                condition.last_transition_time or "",
-            )
-    return Ready(False, "", "")
+            if condition.status == "True":
+                return _READY
+            return share(Ready(False, condition.reason or "", condition.last_transition_time or ""))
+    return _ABSENT
+
+
+_READY, _ABSENT = Ready(True, "", ""), Ready(False, "", "")
 
 
 def _handing_over(status: StatusView) -> bool:
@@ -229,22 +351,24 @@ def _handing_over(status: StatusView) -> bool:
     )
 
 
-def _primary(spec: SpecView, status: StatusView) -> PrimaryInterface | None:
-    """Return the interface on the primary network (vmispec LookUpDefaultNetwork), None where there is none."""
-    devices = (spec.domain.devices if spec.domain else None) or DevicesView()
+def _primary(spec: SpecView, status: StatusView) -> tuple[str | None, bool, Reported]:
+    """Return the primary network's name (vmispec LookUpDefaultNetwork), how it is bound, and what is reported of it.
+
+    The name is None, and nothing reported, where the VMI has no interface on such a network.
+    """
+    devices = _devices(spec)
     network = _primary_network(spec.networks or [], devices)
     if network is None:
-        return None
+        return None, False, ()
     interface = next((one for one in devices.interfaces or () if one.name == network.name), None)
     reported = next((one for one in status.interfaces or () if one.name == network.name), None)
-    addresses, dropped = _addresses(network, interface, reported) if reported else ((), ())
-    return PrimaryInterface(
-        network=intern(network.name),
-        masquerade=interface is not None and interface.masquerade is not None,
-        addresses=addresses,
-        dropped=dropped,
-        ports=tuple(port for one in devices.interfaces or () for port in _ports(one)),
-    )
+    found = _addresses(network, interface, reported) if reported else ()
+    return intern(network.name), interface is not None and interface.masquerade is not None, found
+
+
+def _devices(spec: SpecView) -> DevicesView:
+    """Return the VMI's devices."""
+    return (spec.domain.devices if spec.domain else None) or DevicesView()
 
 
 def _primary_network(networks: list[NetworkView], devices: DevicesView) -> NetworkView | None:
@@ -259,6 +383,11 @@ def _primary_network(networks: list[NetworkView], devices: DevicesView) -> Netwo
         if network.pod is not None or (network.multus is not None and network.multus.default):
             return network
     return None
+
+
+def _declared(spec: SpecView) -> tuple[Port, ...]:
+    """Return the ports that a VMI declares, whichever interface is theirs."""
+    return tuple(port for one in _devices(spec).interfaces or () for port in _ports(one))
 
 
 def _ports(interface: InterfaceView) -> tuple[Port, ...]:
@@ -282,10 +411,8 @@ _NEVER: tuple[tuple[_Rule, str], ...] = (
 )
 
 
-def _addresses(
-    network: NetworkView, interface: InterfaceView | None, reported: StatusInterfaceView
-) -> tuple[tuple[bytes, ...], tuple[tuple[str, str], ...]]:
-    """Return the usable addresses of the primary network's status entry, and those dropped with the reason.
+def _addresses(network: NetworkView, interface: InterfaceView | None, reported: StatusInterfaceView) -> Reported:
+    """Return the usable addresses of the primary network's status entry, then those dropped with the reason.
 
     Entries without a name are devices inside the guest (docker0, cni0): the match by name has left them out.
     """
@@ -302,7 +429,9 @@ def _addresses(
             dropped.append((text, reason))
         else:
             usable[address.packed] = None
-    return tuple(usable), tuple(dropped)
+    if len(usable) == 1 and not dropped:
+        return next(iter(usable))
+    return (*usable, *dropped)
 
 
 def _binding_rules(

@@ -4,6 +4,7 @@ from collections.abc import Set
 
 from dnsserver.derive.vmi import NO_PODS, PodAddresses, pod_labels, selects
 from dnsserver.objects import EndpointSlice, Key, Pod, Service, VirtualMachineInstance
+from dnsserver.objects.uids import Uid
 
 _Pair = tuple[str, str]  # a label
 _Place = tuple[tuple[bytes, ...], str]  # a pod's addresses, and its topology zone
@@ -52,18 +53,19 @@ class PodIndex:
     """Joins EndpointSlices and VMIs by pod UID: `endpoint.targetRef.uid in status.activePods`."""
 
     def __init__(self) -> None:
-        self._owners: dict[str, Key] = {}  # pod UID -> VMI
-        self._endpoints: dict[str, tuple[tuple[Key, _Place], ...]] = {}  # pod UID -> (slice, what it says)
+        self._owners: dict[Uid, VirtualMachineInstance] = {}  # pod UID -> VMI, which no key of its own is made for
+        self._endpoints: dict[Uid, tuple[tuple[Key, _Place], ...]] = {}  # pod UID -> (slice, what it says)
 
-    def owner(self, uid: str) -> Key | None:
+    def owner(self, uid: Uid) -> Key | None:
         """Return the VMI that a pod runs."""
-        return self._owners.get(uid)
+        owner = self._owners.get(uid)
+        return owner.key if owner else None
 
-    def owned(self, uid: str) -> bool:
+    def owned(self, uid: Uid) -> bool:
         """Say whether a pod runs a VMI."""
         return uid in self._owners
 
-    def slices(self, uid: str) -> tuple[Key, ...]:
+    def slices(self, uid: Uid) -> tuple[Key, ...]:
         """Return the EndpointSlices that list a pod."""
         return tuple(key for key, _ in self._endpoints.get(uid, ()))
 
@@ -72,13 +74,14 @@ class PodIndex:
 
         `own_slices` are those of the Service that asks, by name.
         """
-        if self._endpoints.keys().isdisjoint(vmi.active_pods):
+        pods = vmi.pod_nodes
+        if not any(uid in self._endpoints for uid, _ in pods):
             return NO_PODS
         current: set[bytes] = set()
         other: set[bytes] = set()
         served: set[bytes] = set()
         topology = ""
-        for uid, node in vmi.active_pods.items():
+        for uid, node in pods:
             for (namespace, name), (addresses, zone) in self._endpoints.get(uid, ()):
                 if namespace != vmi.namespace:  # anybody may write any UID into a slice of a namespace of his own
                     continue
@@ -88,18 +91,18 @@ class PodIndex:
                     topology = zone
         return PodAddresses(frozenset(current), frozenset(other - current), frozenset(served), topology)
 
-    def set_pods(self, previous: VirtualMachineInstance | None, vmi: VirtualMachineInstance | None) -> set[str]:
+    def set_pods(self, previous: VirtualMachineInstance | None, vmi: VirtualMachineInstance | None) -> set[Uid]:
         """Take a VMI's pods in; return the pods that have changed their owner."""
-        before = set(previous.active_pods) if previous else set()
-        after = set(vmi.active_pods) if vmi else set()
+        before = {uid for uid, _ in previous.pod_nodes} if previous else set()
+        after = {uid for uid, _ in vmi.pod_nodes} if vmi else set()
         for uid in before - after:
-            if previous and self._owners.get(uid) == previous.key:
+            if previous and self.owner(uid) == previous.key:
                 del self._owners[uid]
         if vmi:
-            self._owners.update(dict.fromkeys(after, vmi.key))
+            self._owners.update(dict.fromkeys(after, vmi))
         return before ^ after
 
-    def set_slice(self, previous: EndpointSlice | None, current: EndpointSlice | None) -> set[str]:
+    def set_slice(self, previous: EndpointSlice | None, current: EndpointSlice | None) -> set[Uid]:
         """Take a slice's endpoints in; return the pods whose addresses it has changed."""
         before, after = _by_pod(previous), _by_pod(current)
         changed = {uid for uid in before.keys() | after.keys() if before.get(uid) != after.get(uid)}
@@ -115,11 +118,11 @@ class PodIndex:
         return changed
 
 
-def _by_pod(one: EndpointSlice | None) -> dict[str, _Place]:
+def _by_pod(one: EndpointSlice | None) -> dict[Uid, _Place]:
     """Return what a slice says by pod UID."""
-    found: dict[str, _Place] = {}
+    found: dict[Uid, _Place] = {}
     for endpoint in one.endpoints if one and one.service else ():  # without: a mirror slice of another network
-        if endpoint.target_uid:
+        if endpoint.target_uid != "":
             known, _ = found.get(endpoint.target_uid, ((), ""))
             found[endpoint.target_uid] = known + endpoint.addresses, endpoint.zone
     return found

@@ -5,6 +5,8 @@ but its own errors comes out of it.
 """
 
 from dnsserver.wire.encode import (
+    DO_OPT,
+    PLAIN_OPT,
     append_record,
     encode_error,
     encode_query,
@@ -49,7 +51,9 @@ __all__ = [
     "DO",
     "EDE_OPTION",
     "HEADER_SIZE",
+    "DO_OPT",
     "MAX_MESSAGE",
+    "PLAIN_OPT",
     "PADDING_OPTION",
     "QR",
     "RA",

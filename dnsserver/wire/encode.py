@@ -32,8 +32,8 @@ _IN, _ANY_CLASS = int(RRClass.IN), int(RRClass.ANY)  # plain: read often
 _POINTER_TO_QNAME = b"\xc0\x0c"
 _PAUSE = 200  # records of a stream that are encoded in one go: a millisecond or less
 _MAX_POINTER = 0x4000
-_PLAIN_OPT = b"\0" + RECORD.pack(RRType.OPT, OWN_UDP_SIZE, 0, 0)
-_DO_OPT = b"\0" + RECORD.pack(RRType.OPT, OWN_UDP_SIZE, DO, 0)
+PLAIN_OPT = b"\0" + RECORD.pack(RRType.OPT, OWN_UDP_SIZE, 0, 0)
+DO_OPT = b"\0" + RECORD.pack(RRType.OPT, OWN_UDP_SIZE, DO, 0)
 
 
 def encode_error(wire: bytes, rcode: int) -> bytes:
@@ -187,7 +187,7 @@ def _encode_flags(query: Query, reply: Reply, *, truncated: bool) -> int:
 def _encode_opt(edns: Edns, reply: Reply) -> bytes:
     """Return our OPT: our size, version 0, DO as it was sent (RFC 3225, section 3), no option echoed."""
     if reply.rcode < 16 and reply.extended_error is None and not reply.options:
-        return _DO_OPT if edns.dnssec_ok else _PLAIN_OPT
+        return DO_OPT if edns.dnssec_ok else PLAIN_OPT
     options = b"".join(TYPE_CLASS.pack(code, len(data)) + data for code, data in reply.options)
     if reply.extended_error is not None:
         code, text = reply.extended_error

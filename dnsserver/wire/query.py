@@ -168,4 +168,6 @@ def _tsig_refusal(wire: bytes, owner: int, start: int, end: int) -> MalformedQue
     times, ident = wire[index : index + 8], wire[rest : rest + 2]
     rdata = algorithm + times + struct.pack("!H2sHH", 0, ident, BADKEY, 0)
     tsig = key + RECORD.pack(RRType.TSIG, RRClass.ANY, 0, len(rdata)) + rdata
+    if len(tsig) > end - owner:  # names that were compressed: an error larger than its query serves attackers alone
+        tsig = b""
     return MalformedQueryError("signed with a key that is not known", Rcode.NOTAUTH, tsig=tsig)

@@ -225,7 +225,7 @@ def test_timestamps_stay_strings() -> None:
     """An unquoted time in YAML is what the API would have sent, not a date of Python's."""
     text = (
         "apiVersion: kubevirt.io/v1\nkind: VirtualMachineInstance\nmetadata: {name: vm1, namespace: ns1}\n"
-        "status: {conditions: [{type: Ready, status: 'True', lastTransitionTime: 2026-09-01T08:00:41Z}]}\n"
+        "status: {conditions: [{type: Ready, status: 'False', lastTransitionTime: 2026-09-01T08:00:41Z}]}\n"
     )
     (item,) = read_items(text.encode())
     assert isinstance(item, Found)

@@ -1,0 +1,200 @@
+"""Answers at hand are the responder's own, octet for octet; everything that is not plain is left to it."""
+
+import struct
+from random import Random
+
+import pytest
+
+from dnsserver.fast.rendering import denial, render
+from dnsserver.fast.table import FastZone, Table
+from dnsserver.message import Transport
+from dnsserver.names import Name, from_text
+from dnsserver.wire import parse_response
+from dnsserver.zone import Fixed, Zone, ZoneEditor
+from tests.build import ZONE, store_of
+from tests.fast import support
+from tests.fast.support import FLAGS, OPTS, queries, responder
+from tests.fuzz import mutate_packet
+
+
+def table_of(zones: tuple[Zone, ...], *, rotates: bool = False, missing: bool = True) -> Table:
+    """Return a table of zones."""
+    ordered = sorted(zones, key=lambda zone: len(zone.origin), reverse=True)
+    return Table(FastZone(index, zone, rotates=rotates, missing=missing) for index, zone in enumerate(ordered))
+
+
+def plain(name: str, qtype: int = 1, *, flags: int = 0x0100, opt: bytes = b"") -> bytes:
+    """Return a query."""
+    head = struct.pack("!6H", 0x1234, flags, 1, 0, 0, bool(opt))
+    return head + from_text(name) + struct.pack("!HH", qtype, 1) + opt
+
+
+def test_agreement() -> None:
+    """A table that knows more and more never says anything that the responder would not."""
+    zones = support.store().zones
+    table = table_of(zones)
+    ready = 0
+    for wire in queries(20_000, seed=1):
+        response = table.respond(wire)
+        if response is not None:
+            ready += 1
+            assert response == responder(zones, wire), wire.hex()
+    assert ready > 8_000
+
+
+def test_agreement_over_tcp() -> None:
+    """Without the limits of datagrams."""
+    zones = support.store().zones
+    table = table_of(zones)
+    for wire in queries(5_000, seed=2):
+        response = table.respond(wire, udp=False)
+        assert response is None or response == responder(zones, wire, Transport.TCP), wire.hex()
+
+
+def test_agreement_on_mutated_packets() -> None:
+    """Whatever is wrong with a packet."""
+    zones = support.store().zones
+    table = table_of(zones)
+    chance = Random(3)
+    seeds = list(queries(300, seed=4))
+    for _ in range(20_000):
+        wire = mutate_packet.mutate(chance.choice(seeds), chance, seeds)
+        response = table.respond(wire)
+        assert response is None or response == responder(zones, wire), wire.hex()
+
+
+@pytest.mark.parametrize("opt", ["none", "plain"])
+def test_cut_off(opt: str) -> None:
+    """A query that ends too soon has no answer here."""
+    table = table_of(support.store().zones)
+    wire = plain("vm1.db.ns1.svc.cluster.local", opt=OPTS[opt])
+    assert [table.respond(wire[:length]) for length in range(len(wire))] == [None] * len(wire)
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype"),
+    [
+        ("vm1.db.ns1.svc.cluster.local", 1),
+        ("VM1.db.ns1.svc.cluster.local", 28),
+        ("db.ns1.svc.cluster.local", 1),
+        ("api.ns1.svc.cluster.local", 28),
+        ("ns1.svc.cluster.local", 1),
+        ("www.example.com.db.ns1.svc.cluster.local", 1),
+        ("Nowhere.Cluster.LOCAL", 15),
+        ("cluster.local", 28),
+        ("10.0.96.10.in-addr.arpa", 12),
+        ("8.0.244.10.in-addr.arpa", 12),
+    ],
+)
+@pytest.mark.parametrize("opt", ["none", "plain", "do", "zero"])
+@pytest.mark.parametrize("flags", FLAGS[:6])
+def test_ready(name: str, qtype: int, opt: str, flags: int) -> None:
+    """What clusters ask for all day, for the first time and again."""
+    zones = support.store().zones
+    table = table_of(zones)
+    wire = plain(name, qtype, flags=flags, opt=OPTS[opt])
+    first = table.respond(wire)
+    assert first == table.respond(wire) == responder(zones, wire)
+    assert first is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype"),
+    [
+        ("example.org", 1),
+        ("cluster.local", 6),  # another with each change
+        ("_sql._tcp.db.ns1.svc.cluster.local", 33),  # with addresses
+        ("out.ns1.svc.cluster.local", 1),  # an alias
+        ("near.ns1.svc.cluster.local", 28),
+        ("1-2-3-4.ns1.pod.cluster.local", 1),  # made on demand
+        ("sql.tcp.db.ns1.svc.cluster.local", 33),
+        ("big.ns1.svc.cluster.local", 1),  # too long
+        ("vm1.db.ns1.svc.cluster.local", 255),
+        ("vm1.db.ns1.svc.cluster.local", 252),
+        ("vm1.db.ns1.svc.cluster.local", 43),
+    ],
+)
+def test_the_responders(name: str, qtype: int) -> None:
+    """What is not rendered, asked for twice."""
+    table = table_of(support.store().zones)
+    assert [table.respond(plain(name, qtype)) for _ in range(2)] == [None, None]
+
+
+def test_missing_names_of_another_plugin() -> None:
+    """Where NXDOMAIN falls through, what exists is answered and nothing else."""
+    table = table_of(support.store().zones, missing=False)
+    assert table.respond(plain("vm1.db.ns1.svc.cluster.local")) is not None
+    assert table.respond(plain("vm1.db.ns1.svc.cluster.local", 16)) is not None
+    assert table.respond(plain("nowhere.cluster.local")) is None
+
+
+def test_names_of_other_server_blocks() -> None:
+    """A zone below is not this one's to answer for, nor is its name."""
+    (zone, *_) = support.store().zones
+    table = Table([FastZone(0, zone, rotates=False, missing=True, outside=[from_text("ns1.svc.cluster.local")])])
+    assert table.respond(plain("vm1.db.ns1.svc.cluster.local")) is None
+    assert table.respond(plain("ns1.svc.cluster.local")) is None
+    assert table.respond(plain("svc.cluster.local")) is not None
+
+
+def test_rotation() -> None:
+    """Every record comes first in its turn; nothing else changes."""
+    zones = support.store().zones
+    table = table_of(zones, rotates=True)
+    wire = plain("web.ns1.svc.cluster.local", opt=OPTS["plain"])
+    answers = [parse_response(table.respond(wire) or b"").answer for _ in range(40)]
+    assert len({found[0] for found in answers}) == 20
+    assert {frozenset(found) for found in answers} == {frozenset(answers[0])}
+    assert all(len(found) == 20 for found in answers)
+
+
+def test_changes() -> None:
+    """What has changed is rendered anew, and a denial has the serial of its zone."""
+    store = store_of(support.objects())
+    before = store.zones
+    table = table_of(before)
+    (fast,) = (one for one in table._zones if one.zone.origin == ZONE)
+    asked = [
+        plain(name) for name in ("vm1.db.ns1.svc.cluster.local", "nowhere.cluster.local", "db.ns1.svc.cluster.local")
+    ]
+    for wire in asked:
+        assert table.respond(wire) == responder(before, wire)
+    editor = ZoneEditor(ZONE, 5)
+    editor.set(from_text("vm1.db.ns1.svc.cluster.local"), Fixed())
+    after = editor.publish(99)
+    assert after.changed is not None
+    fast.move_to(after)
+    table.forget({*after.changed, from_text("db.ns1.svc.cluster.local")})
+    for wire in asked:
+        assert table.respond(wire) == responder((after, *before[1:]), wire)
+
+
+def test_a_denial_is_kept_for_names_that_exist_alone() -> None:
+    """Random names take no memory."""
+    table = table_of(support.store().zones)
+    for number in range(1000):
+        assert table.respond(plain(f"x{number}.db.ns1.svc.cluster.local")) is not None
+        assert table.respond(plain(f"1-2-{number >> 8}-{number & 255}.ns1.pod.cluster.local")) is None
+    assert not table._nodes
+    assert not table._answers
+
+
+def test_counts() -> None:
+    """Queries are counted by what they have in common."""
+    table = table_of(support.store().zones)
+    plain_one, with_do = plain("vm1.db.ns1.svc.cluster.local"), plain("vm1.db.ns1.svc.cluster.local", opt=OPTS["do"])
+    for wire in (plain_one, plain_one, with_do, plain("nowhere.cluster.local"), plain("example.org")):
+        table.respond(wire)
+    found = {(cell.qtype, cell.rcode, size, do): count for (cell, size, do), count in table.counts.items()}
+    denied = len(plain("nowhere.cluster.local"))
+    assert found == {(1, 0, len(plain_one), False): 2, (1, 0, len(with_do), True): 1, (1, 3, denied, False): 1}
+
+
+def test_rendered() -> None:
+    """A name that does not exist has nothing, one without records NODATA for every type."""
+    (zone, *_) = support.store().zones
+    assert render(zone, Name(from_text("nowhere.cluster.local"))) is None
+    node = render(zone, from_text("svc.cluster.local"))
+    assert node is not None
+    assert (node.types, node.closed) == ({}, True)
+    assert len(denial(zone).pieces) == 4
