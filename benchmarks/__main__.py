@@ -8,6 +8,8 @@ from pathlib import Path
 from benchmarks import hostile, relist, startup, updates
 from benchmarks.api import Lists
 from benchmarks.peers import run, scale, table
+from benchmarks.peers.servers import PEERS
+from tests.respdiff.servers import find
 
 
 def print_startup() -> None:
@@ -63,6 +65,8 @@ def print_peers(options: argparse.Namespace) -> None:
     """Print how this server compares with others."""
     plan = run.Plan(next(iter(options.vmis), 100_000), options.runs, options.seconds)
     print(f"{plan.vmis} names, {plan.runs} runs of {plan.seconds:g} s: the servers have one core, the client another")
+    if absent := [command for command in PEERS if find(command) is None]:
+        print(f"not installed, and so left out: {', '.join(absent)}")
     for line in table.lines(run.compare(plan)):
         print(line)
 
@@ -108,6 +112,8 @@ def main() -> None:
     names = options.names or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS) - set(LONG):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    if set(names) & set(LONG) and find("dnsperf") is None:
+        parser.error(f"{' and '.join(LONG)} need dnsperf")
     for position, name in enumerate(names):
         if position:
             print()

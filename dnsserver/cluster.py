@@ -26,12 +26,14 @@ class Cluster:
         sources: Sequence[Source],
         *,
         imported: Store | None = None,
+        published: Callable[[], None] = lambda: None,
         programmed: Callable[[str, float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
         self._stores = (store,) if imported is None else (store, imported)
+        self._on_published = published
         self._programmed = programmed  # (kind of Service, seconds from a change to its being served)
         self.sources = tuple(sources)
         self._clock = clock
@@ -91,6 +93,7 @@ class Cluster:
             async with self._published:
                 self._synced = all(store.synced for store in self._stores)
                 self._published.notify_all()
+            self._on_published()
 
     async def _publish(self) -> None:
         """Derive what has changed in slices, and let queries have their turn between them."""

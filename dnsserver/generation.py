@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 
 from dnsserver.admin.metrics import Metrics
+from dnsserver.fastpath import FastPath
 from dnsserver.listening import InFlight, Service
 from dnsserver.names import to_text
 from dnsserver.plugins.plugin import Plugin, Runtime
@@ -18,7 +19,12 @@ class Generation:
         self.setup = setup
         self.in_flight = InFlight()
         self.services: Mapping[ListenAddress, Service] = {
-            place: Service(Dispatcher(blocks, counters), setup.terms.get(place) or Terms(), self.in_flight)
+            place: Service(
+                Dispatcher(blocks, counters),
+                FastPath(place.server, blocks),
+                setup.terms.get(place) or Terms(),
+                self.in_flight,
+            )
             for place, blocks in setup.listeners.items()
         }
         self._running: dict[Plugin, AsyncExitStack] = {}
@@ -39,7 +45,9 @@ class Generation:
                 self._running[plugin] = old._running.pop(plugin)
 
     def enable(self, metrics: Metrics) -> None:
-        """Report the plugins that handle queries, until the end."""
+        """Keep answers ready, and report the plugins that handle queries, until the end."""
+        for service in self.services.values():
+            self._enabled.enter_context(service.fast.following(metrics))
         for place, blocks in self.setup.listeners.items():
             for block in blocks:
                 names = [plugin.name for plugin in block.plugins if type(plugin).handle is not Plugin.handle]

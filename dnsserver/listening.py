@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT
 from inspect import isawaitable
 
-from dnsserver.message import Client
+from dnsserver.fast.table import Way
+from dnsserver.fastpath import FastPath
+from dnsserver.message import Client, Transport
 from dnsserver.server import Dispatcher, Response
 from dnsserver.setup import ANYWHERE, TLS, ListenAddress, Terms
 from dnsserver.transports import ListenerLostError, Roster, TransportStats, serve_tcp, serve_udp
@@ -53,15 +55,20 @@ class InFlight:
 class Service:
     """What one configuration does at one address."""
 
-    __slots__ = ("_in_flight", "dispatcher", "terms")
+    __slots__ = ("_in_flight", "dispatcher", "fast", "terms")
 
-    def __init__(self, dispatcher: Dispatcher, terms: Terms, in_flight: InFlight) -> None:
+    def __init__(self, dispatcher: Dispatcher, fast: FastPath, terms: Terms, in_flight: InFlight) -> None:
         self.dispatcher = dispatcher
+        self.fast = fast
         self.terms = terms
         self._in_flight = in_flight
 
     def __call__(self, wire: bytes, client: Client) -> Response | Awaitable[Response]:
-        """Answer one message."""
+        """Answer one message that came over TCP, or that is not ready to be answered."""
+        if client.transport is not Transport.UDP:
+            ready = self.fast.respond(wire, Way.TCP6 if ":" in client.address else Way.TCP4)
+            if ready is not None:
+                return ready
         response = self.dispatcher(wire, client)
         if response is None or isinstance(response, bytes) or not isawaitable(response):
             return response
@@ -133,7 +140,17 @@ class Listener:
         )
         bound = await self._hold(tcp)
         if self.place.scheme != TLS:
-            udp = serve_udp(self, host, bound[1], server_name=name, stats=self._stats, on_lost=self._lost, grace=GRACE)
+            way = Way.UDP6 if ":" in host else Way.UDP4
+            udp = serve_udp(
+                self,
+                host,
+                bound[1],
+                server_name=name,
+                ready=lambda wire: self.service.fast.respond(wire, way),
+                stats=self._stats,
+                on_lost=self._lost,
+                grace=GRACE,
+            )
             await self._hold(udp)
         return bound
 

@@ -17,7 +17,7 @@ from dnsserver.wire import ParsedResponse, encode_query, encode_reply, parse_que
 _SOA = RRset(from_text("cluster.local"), RRType.SOA, 5, (b"\0\0" + bytes(20),))
 
 
-def _samples(resident: list[float], **last: int | bool) -> list[Sample]:
+def _samples(resident: list[float], **last: float) -> list[Sample]:
     """Return samples 5 s apart, of which the last differs as said."""
     one = Sample(
         at=0.0,
@@ -27,6 +27,8 @@ def _samples(resident: list[float], **last: int | bool) -> list[Sample]:
         cpu=0.0,
         stalls=3,
         waits=5,
+        waited=1.0,
+        lag=1.0,
         drops=0,
         names=10,
         lists=4,
@@ -62,7 +64,11 @@ def _mistaken() -> Tally:
         (_soaked(samples=_samples([70, 70, 80, 80, 85, 85, 85, 85])), "memory grew by 6.2%"),
         (_soaked(samples=_samples([80.0] * 3)), "too few"),
         (_soaked(samples=_samples([80.0] * 8, stalls=4)), "1 stalls of the event loop over 50 ms, 0 of them"),
-        (_soaked(samples=_samples([80.0] * 8, stalls=5, waits=6)), "2 stalls of the event loop over 50 ms, 1 of them"),
+        (
+            _soaked(samples=_samples([80.0] * 8, stalls=5, waits=6, waited=1.1, lag=1.2)),
+            "2 stalls of the event loop over 50 ms, 1 of them",
+        ),
+        (_soaked(samples=_samples([80.0] * 8, stalls=4, waits=6, waited=1.1, lag=4.0)), "1 stalls"),
         (_soaked(samples=_samples([80.0] * 8, ready=False)), "not ready in 1 of 8"),
         (_soaked(samples=_samples([80.0] * 8, drops=2)), "2 queries dropped"),
         (_soaked(tally=_lost(3, own=1)), "2 queries lost"),
@@ -87,7 +93,9 @@ def test_s10_soak_says_what_is_wrong(run: Soaked, fault: str) -> None:
     [
         _soaked(),
         _soaked(samples=_samples([50, 60, 80, 80, 70, 83, 80, 85])),  # fills at first, then a sawtooth
-        _soaked(samples=_samples([80.0] * 8, stalls=4, waits=6)),  # its core was not to be had just then
+        _soaked(
+            samples=_samples([80.0] * 8, stalls=4, waits=6, waited=1.1, lag=1.1)
+        ),  # its core was not to be had just then
         _soaked(samples=_samples([80.0] * 8, waits=50)),
         _soaked(tally=_lost(2, own=2)),
         _soaked(descriptors_after=20),

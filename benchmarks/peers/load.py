@@ -14,6 +14,8 @@ from tests.respdiff.servers import find
 _OUTSTANDING = 128  # queries over UDP at a time: they fit in any socket's buffer, so none is lost
 _CLIENTS = 4  # sockets
 _RIGHT = 0.9  # share of the answers with the case's code: while objects change, some names are gone for seconds
+_WARM = 60.0  # seconds that all the questions may take
+_WARM_TCP = 1.0  # seconds: the names have been asked for over UDP by then
 _TOLD = re.compile(r"^\s*(Queries sent|Queries completed|Run time \(s\)):\s+([0-9.]+)", re.MULTILINE)
 _RCODE = re.compile(r"\b([A-Z]+) ([0-9]+) \(")
 
@@ -58,6 +60,14 @@ def run(server: Server, case: Case, seconds: float, rate: float | None) -> Sampl
         client=client / answers.seconds,
         lost=1 - answers.completed / answers.sent,
     )
+
+
+def warm(server: Server, case: Case) -> None:
+    """Ask every question once where that takes no longer than a minute: servers keep answers that they have made."""
+    command = (
+        _pipelined(server, case, _WARM_TCP, None) if case.tcp else [*_dnsperf(server, case, _WARM, None), "-n", "1"]
+    )
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def parse_dnsperf(output: str) -> Answers:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class Connection:
         self._rest = b""
         self.waiting = 0  # answers
 
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
     def send(self, batch: bytes) -> None:
         """Write a batch."""
         self._socket.sendall(batch)
@@ -80,8 +85,18 @@ class Connection:
 def ask(port: int, path: Path, seconds: float, rate: float) -> dict[str, Any]:
     """Ask for some seconds; return the arguments of `benchmarks.peers.load.Answers`."""
     turns = cycle(list(batches(path)))
-    connections = [Connection(port) for _ in range(_CONNECTIONS)]
     rcodes: Counter[int] = Counter()
+    with ExitStack() as stack:
+        connections = [stack.enter_context(closing(Connection(port))) for _ in range(_CONNECTIONS)]
+        sent, taken = _exchange(connections, turns, rcodes, seconds, rate)
+    named = {_RCODES.get(code, str(code)): count for code, count in rcodes.items()}
+    return {"sent": sent, "completed": rcodes.total(), "seconds": taken, "rcodes": named}
+
+
+def _exchange(
+    connections: list[Connection], turns: Iterator[bytes], rcodes: "Counter[int]", seconds: float, rate: float
+) -> tuple[int, float]:
+    """Keep a batch in flight on every connection; return how many queries that was in how many seconds."""
     sent = 0
     started = time.perf_counter()
     for connection in cycle(connections):
@@ -95,9 +110,7 @@ def ask(port: int, path: Path, seconds: float, rate: float) -> dict[str, Any]:
         sent += BATCH
     for connection in connections:
         connection.receive(rcodes)
-    taken = time.perf_counter() - started
-    named = {_RCODES.get(code, str(code)): count for code, count in rcodes.items()}
-    return {"sent": sent, "completed": rcodes.total(), "seconds": taken, "rcodes": named}
+    return sent, time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks import objects
 
 TWENTIES = 100  # Services with 20 VMIs each
-_LINES = 200_000
+_LINES = 200_000  # at least; as many as there are names otherwise
 _ZONE = "bench.svc.cluster.local"
 # how a resolver's search list lengthens the names of other places; none of them exists
 _OUTSIDE = ("www.example.com", "api.example.org", "registry.example.net", "kubernetes.default.svc.cluster.local")
@@ -28,7 +28,7 @@ class Case:
 def cases(vmis: int, folder: Path) -> list[Case]:
     """Write the questions about so many VMIs; return the cases in the table's order."""
     chance = random.Random(1)
-    hosts = [".".join((*objects.names(chance.randrange(vmis)), _ZONE)) for _ in range(_LINES)]
+    hosts = [".".join((*objects.names(chance.randrange(vmis)), _ZONE)) for _ in range(max(_LINES, vmis))]
     hit = _write(folder / "hit", (f"{host} A" for host in hosts))
     nodata = _write(folder / "nodata", (f"{host} AAAA" for host in hosts))
     search = _write(folder / "search", _search(hosts, chance))

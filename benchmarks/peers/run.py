@@ -21,7 +21,6 @@ OURS = "dnsserver"
 WATCHING = "dnsserver, watching"  # the same objects from an API server in which nothing changes
 CHANGING = "dnsserver, changing"
 _NEVER = 1e9  # seconds: no watch ends
-_WARM = 1.0  # seconds of asking that are not counted
 _HIGHEST_RATE = 20_000.0  # queries a second that are called moderate
 _QUIET = 0.05  # of a core: a server that does no more than this has settled
 _SETTLED = 60.0  # seconds it may take to
@@ -81,7 +80,7 @@ def measure(case: Case, servers: Sequence[Server], plan: Plan) -> list[Row]:
     """Return a row a server; the rate is a half of what the slowest of them can."""
     rows = [Row(case.name, server.name) for server in servers]
     for server in servers:
-        load.run(server, case, _WARM, None)
+        load.warm(server, case)
     for row, server in _turns(rows, servers, plan.runs):
         row.full.append(load.run(server, case, plan.seconds, None))
     rate = min(_HIGHEST_RATE, min(median(row.full, lambda one: one.qps) for row in rows) / 2)
@@ -160,6 +159,7 @@ def _compare_changing(plan: Plan, case: Case, folder: Path, compared: Compared, 
         with on_core(core):
             server = stack.enter_context(ours(WATCHING, f"endpoint {source.url}", folder, last_name(plan.vmis)))
         changes = _Changes(source, plan.changes)
+        load.warm(server, case)
         for _ in range(plan.runs):
             settle(server)
             _ask_both(server, case, calm, plan)

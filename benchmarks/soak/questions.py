@@ -105,7 +105,7 @@ class Questions:
         return Question("refused", _query("www.example.com"), Rcode.REFUSED)
 
     def apex(self) -> Question:
-        """Ask for the zone's NS records, whatever they are."""
+        """Ask the zone's own name for a type that it does not have."""
         return Question("apex", _query("cluster.local", RRType.MX))
 
     def group(self) -> Question:

@@ -20,6 +20,7 @@ _TRANSFER = 30.0  # seconds for a zone transfer
 _ENDED = 25.0  # seconds until the server has ended a connection at the latest: limits of 5 and 10 s, with much to spare
 _PIPELINED = 30  # queries in one write
 _UNREAD = 200  # queries in one write of a client that never reads
+_TO_BE_ENDED = ("idle", "stalled", "unread")  # clients whose connections the server has to end
 _GROUPED = "127.0.0.2"  # where connections come from that misbehave: one address may have only a hundred
 
 _FAILURES = (OSError, asyncio.IncompleteReadError, MalformedMessageError)
@@ -66,7 +67,8 @@ class TcpLoad:
             try:
                 await client()
             except TimeoutError:
-                self._tally.missed(name, f"nothing for {time.perf_counter() - started:.1f} s")
+                tell = self._tally.mistaken if name in _TO_BE_ENDED else self._tally.missed
+                tell(name, f"nothing for {time.perf_counter() - started:.1f} s")
             except _FAILURES as error:
                 self._tally.mistaken(name, f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)

@@ -52,10 +52,15 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)  # the last one is for what exceeds every bound
         self._total = 0.0
 
-    def observe(self, value: float) -> None:
-        """Count one observation."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._total += value
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count one observation, or several of the same value."""
+        self._counts[bisect_left(self._bounds, value)] += times
+        self._total += value * times
+
+    def add(self, bound: int, times: int, total: float = 0.0) -> None:
+        """Count observations whose bound, by its index, is known; `total` is their sum."""
+        self._counts[bound] += times
+        self._total += total
 
     @property
     def count(self) -> int:
@@ -85,7 +90,7 @@ class _Cell:
         self.response_size = response_size
 
 
-_Key = tuple[str, str, str, str, str, str, str, bool]  # server, zone, proto, family, type, rcode, plugin, DO
+MetricKey = tuple[str, str, str, str, str, str, str, bool]  # server, zone, proto, family, type, rcode, plugin, DO
 
 
 class Metrics(Collector):
@@ -96,12 +101,13 @@ class Metrics(Collector):
         self.health_duration = Histogram(_PROBE_SECONDS)  # of the health plugin's requests to itself
         self.health_failures = 0
         self._build = (version, revision, f"python{platform.python_version()}")
-        self._cells: dict[_Key, _Cell] = {}
+        self._cells: dict[MetricKey, _Cell] = {}
         self._durations: dict[tuple[str, str], Histogram] = {}
         self._sizes: dict[tuple[str, str, str], tuple[Histogram, Histogram]] = {}
         self._programming: dict[str, Histogram] = {}
         self._enabled: Counter[tuple[str, str, str]] = Counter()
         self._collects: list[Collect] = []
+        self._hand_ins: list[Callable[[], None]] = []
         self._ended = Totals()  # the counters of what is registered no more
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -130,6 +136,29 @@ class Metrics(Collector):
         cell.duration.observe(seconds)
         cell.request_size.observe(query.size)
         cell.response_size.observe(size)
+
+    def count_ready(self, key: MetricKey, query_size: int, size: int, bound: int, times: int) -> None:
+        """Count queries that were answered from what is ready: sizes in octets, the duration by its bound's index."""
+        cell = self._cells.get(key) or self._new_cell(key)
+        cell.queries += times
+        cell.duration.add(bound, times)
+        cell.request_size.observe(query_size, times)
+        cell.response_size.observe(size, times)
+
+    def add_seconds(self, server: str, zone: str, seconds: float) -> None:
+        """Add to the sum of durations what ready answers took."""
+        if (server, zone) in self._durations:
+            self._durations[server, zone].add(0, 0, seconds)
+
+    def before_scrape(self, hand_in: Callable[[], None]) -> Callable[[], None]:
+        """Have `hand_in` called before each scrape; returns what ends that, with a last call."""
+
+        def end() -> None:
+            self._hand_ins.remove(hand_in)
+            hand_in()
+
+        self._hand_ins.append(hand_in)
+        return end
 
     def programming(self, service_kind: str) -> Histogram:
         """Return the programming durations of `cluster_ip` or `headless_with_selector`, for observing."""
@@ -176,12 +205,14 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family but the process's own."""
+        for hand_in in self._hand_ins:
+            hand_in()
         yield from self._process_wide()
         yield from self._query_counters()
         yield from self._query_histograms()
         yield from self._registered()
 
-    def _new_cell(self, key: _Key) -> _Cell:
+    def _new_cell(self, key: MetricKey) -> _Cell:
         server, zone, proto = key[:3]
         duration = self._durations.setdefault((server, zone), Histogram(_SECONDS))
         sizes = self._sizes.setdefault((server, zone, proto), (Histogram(_SIZES), Histogram(_SIZES)))

@@ -4,8 +4,11 @@ A question that is not plain, or whose answer is not at hand, gets None and is t
 every answer is octet for octet what the responder would say, but for the order of records that rotate.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
+from enum import IntEnum
+from time import perf_counter_ns
 from typing import NamedTuple
 
 from dnsserver.fast.rendering import OTHER_TYPES, QUESTION_TAIL, Node, Rendered, denial, render
@@ -36,6 +39,11 @@ _FLAGS: dict[int, dict[bytes, bytes]] = {
     for rcode in (Rcode.NOERROR, Rcode.NXDOMAIN)
 }
 _PLAIN_FLAGS = _FLAGS[Rcode.NOERROR]
+DURATIONS = tuple(0.00025 * 2**power for power in range(16))  # seconds: the bounds of CoreDNS's histogram
+QUICK = 250_000  # nanoseconds: the first of them
+_BOUNDS = tuple(seconds * 1e9 for seconds in DURATIONS)
+# types that are counted by themselves; strangers may ask for any number of others
+COUNTED_TYPES = frozenset({1, 2, 5, 6, 12, 15, 16, 28, 33, 43, 46, 47, 48, 50, 64, 65})
 _LETTERS = frozenset((*range(65, 91), *range(97, 123)))
 
 
@@ -45,7 +53,19 @@ class Cell(NamedTuple):
     zone: int  # index of the zone in its table
     qtype: int
     rcode: int
-    size: int  # octets of the response without compression, question and header included, OPT not
+    records: int  # octets of the answer's or the denial's records without compression
+
+
+class Way(IntEnum):
+    """How a query came, as metrics tell queries apart."""
+
+    UDP4 = 0
+    UDP6 = 1
+    TCP4 = 2
+    TCP6 = 3
+
+
+Counted = tuple[Cell, int, bool, Way, int]  # with octets of the query, DO, and the index of the duration's bound
 
 
 class FastZone:
@@ -63,6 +83,7 @@ class FastZone:
         # MNAME and RNAME are written shorter still in answers to questions below these two.
         own = (Name(label + zone.origin) for label in (b"\3dns", b"\x0ahostmaster"))
         self.outside = (*outside, *own)
+        self.spent = 0  # nanoseconds that its answers took
         self.move_to(zone)
 
     def move_to(self, zone: Zone) -> None:
@@ -103,7 +124,12 @@ class Table:
         self._nodes: dict[bytes, Node] = {}
         self._answers: dict[bytes, Answer] = {}  # by question, folded
         self._turn = 0
-        self.counts: Counter[tuple[Cell, int, bool]] = Counter()  # by cell, octets of the query, and DO
+        self.counts: Counter[Counted] = Counter()
+
+    def serve(self, zones: Iterable[FastZone]) -> None:
+        """Answer for these zones from now on, the most specific of a name first."""
+        self._zones = tuple(zones)
+        self.forget(None)
 
     def forget(self, names: Iterable[Name] | None) -> None:
         """Let go of names that have changed; None is all of them."""
@@ -116,8 +142,9 @@ class Table:
             for qtype in node.asked if node is not None else ():
                 self._answers.pop(_question(name, qtype), None)
 
-    def respond(self, wire: bytes, *, udp: bool = True) -> bytes | None:
+    def respond(self, wire: bytes, way: Way = Way.UDP4) -> bytes | None:
         """Return the response to a message, None where it is the responder's to answer."""
+        begun = perf_counter_ns()
         end = len(wire)
         limit, (arcount, opt, dnssec_ok) = PLAIN_UDP_SIZE, _NO_OPT
         if wire[4:12] == _COUNTS_WITH_OPT:
@@ -146,9 +173,11 @@ class Table:
             if rendered.rotates and zone.rotates:
                 body = self._rotated(rendered)
         response = b"".join((wire[:2], flags, counts, arcount, question, body, opt))
-        if len(response) > (limit if udp else MAX_MESSAGE):
+        if len(response) > (limit if way is Way.UDP4 or way is Way.UDP6 else MAX_MESSAGE):
             return None
-        self.counts[cell, len(wire), dnssec_ok] += 1
+        spent = perf_counter_ns() - begun
+        zone.spent += spent
+        self.counts[cell, len(wire), dnssec_ok, way, 0 if spent <= QUICK else bisect_left(_BOUNDS, spent)] += 1
         return response
 
     def _rotated(self, rendered: Rendered) -> bytes:
@@ -194,9 +223,11 @@ def _answer(zone: FastZone, name: bytes, qtype: int, rendered: Rendered | None, 
     """Return an answer, or without records a denial."""
     records = rendered.records if rendered else 0
     counts = b"\0\1" + records.to_bytes(2, "big") + (b"\0\0" if rendered else _IN)
-    size = HEADER_SIZE + len(name) + QUESTION_TAIL + (rendered or zone.denial).size
     offset = HEADER_SIZE + len(name) - len(zone.zone.origin)
-    return Answer(zone, _FLAGS[rcode], counts, rendered, offset, Cell(zone.index, qtype, rcode, size))
+    counted = qtype if qtype in COUNTED_TYPES else 0
+    return Answer(
+        zone, _FLAGS[rcode], counts, rendered, offset, Cell(zone.index, counted, rcode, (rendered or zone.denial).size)
+    )
 
 
 def _question(name: bytes, qtype: int) -> bytes:

@@ -17,6 +17,11 @@ class Any(Plugin):
 
     name = "any"
 
+    def lets_pass(self, ttl: int) -> bool:
+        """Type ANY is not plain."""
+        del ttl
+        return True
+
     async def handle(self, request: Request, call_next: Handler) -> Reply:
         query = request.query
         if query.qtype != RRType.ANY:

@@ -55,6 +55,10 @@ class Cache(Plugin):
         self._refreshes = refreshes or Refreshes()
         self._counts: dict[str, Counts] = {}  # by server
 
+    def lets_pass(self, ttl: int) -> bool:
+        """A ready answer needs no cache, unless that shortens TTLs."""
+        return ttl <= min(self.options.success.max_ttl, self.options.denial.max_ttl)
+
     async def handle(self, request: Request, call_next: Handler) -> Reply:
         query = request.query
         edns = query.edns

@@ -52,6 +52,7 @@ class Kubernetes(Plugin):
         self.cluster: Cluster | None = None
         self._origins = config.origins
         self._runtime: Runtime | None = None
+        self._followers: list[Callable[[], None]] = []
 
     # -- queries -------------------------------------------------------------------------------------------------------
 
@@ -128,6 +129,21 @@ class Kubernetes(Plugin):
         """The serial of what is made of the cluster's objects elsewhere (`k8s_external`)."""
         return self.cluster.store.serial if self.cluster else 0
 
+    def follow(self, published: Callable[[], None]) -> Callable[[], None]:
+        """Have `published` called whenever zones have changed, and once all is synced; returns what ends that."""
+        self._followers.append(published)
+        return lambda: self._followers.remove(published)
+
+    def may_fall_through(self, origin: Name) -> bool:
+        """Say whether a name of a zone that does not exist may be the next plugin's to answer."""
+        zones = self.config.fall_through or ()
+        return any(is_at_or_below(origin, zone) or is_at_or_below(zone, origin) for zone in zones)
+
+    def _published(self) -> None:
+        """Tell those who follow."""
+        for published in self._followers:
+            published()
+
     def transferable(self, name: Name) -> Zone | None:
         """Return the zone with that origin (`transfer`)."""
         return next((zone for zone in self.cluster.zones if zone.origin == name), None) if self.cluster else None
@@ -190,6 +206,7 @@ class Kubernetes(Plugin):
             Store(self.config.store(runtime.addresses)),
             sources,
             imported=None if imported is None else Store(imported),
+            published=self._published,
             programmed=lambda kind, seconds: runtime.metrics.programming(kind).observe(seconds),
         )
 

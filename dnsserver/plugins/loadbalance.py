@@ -51,6 +51,11 @@ class LoadBalance(Plugin):
         self.prefer = prefer
         self._random = source or random.Random()  # noqa: S311  # spreads load; nothing depends on its secrecy
 
+    def lets_pass(self, ttl: int) -> bool:
+        """Addresses of a ready answer take turns at being the first; that is all that `round_robin` is for."""
+        del ttl
+        return self.weights is None and not self.prefer
+
     async def handle(self, request: Request, call_next: Handler) -> Reply:
         return self.balance(request.query, await call_next(request))
 

@@ -129,6 +129,15 @@ class Plugin:
         """Say whether the plugin could answer now; `/ready` names those that cannot."""
         return True
 
+    def lets_pass(self, ttl: int) -> bool:
+        """Say whether plain questions, and answers with TTLs up to `ttl` seconds, pass it unchanged.
+
+        Answers of the `kubernetes` plugin that are ready (`dnsserver.fast`) go around such plugins. Plain is a question
+        of class IN, without EDNS options, of a type that names have records of.
+        """
+        del ttl
+        return type(self).handle is Plugin.handle
+
     def same_as(self, old: "Plugin") -> bool:
         """Say whether `old`, which runs, is configured like this one.
 

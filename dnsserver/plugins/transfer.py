@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 from dnsserver.admin.addresses import InvalidAddressError, parse_address
 from dnsserver.corefile import Directive, Property, plugin_zones
 from dnsserver.message import Reply, Transport
-from dnsserver.names import ROOT, Name, from_labels, from_text, is_at_or_below, labels, to_text
+from dnsserver.names import ROOT, Name, from_labels, from_text, is_at_or_below, join, labels, to_text
 from dnsserver.plugins.options import arguments, properties
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime
 from dnsserver.records import Rcode, RRset, RRType, srv_target
@@ -70,6 +70,11 @@ class Transfer(Plugin):
     async def running(self, runtime: Runtime) -> AsyncIterator[None]:
         self._sources = tuple(plugin for plugin in runtime.block(self) if isinstance(plugin, Transferable))
         yield
+
+    def lets_pass(self, ttl: int) -> bool:
+        """Transfers and NOTIFY are not plain."""
+        del ttl
+        return True
 
     async def handle(self, request: Request, call_next: Handler) -> Reply:
         """Answer a transfer to whom it is allowed; pass on other queries, and zones that nobody here has."""
@@ -226,19 +231,37 @@ def _glue(zone: Zone, servers: RRset) -> Iterator[RRset]:
 def by_name(zone: Zone) -> Iterator[Name | None]:
     """Yield the zone's names in the order of RFC 4034, section 6.1: a name before all that is below it.
 
-    Sorting very many names takes long, so they are sorted in short runs, with None after each of them.
+    What is held meanwhile is labels, of the names on the way down. Sorting very many takes long, so they are sorted in
+    short runs, with None after each of them.
     """
-    names = iter(zone.nodes)
+    if zone.node(zone.origin) is not None:
+        yield zone.origin
+    stack = [_sorted_below(zone, zone.origin)]
+    while stack:
+        try:
+            name = next(stack[-1])
+        except StopIteration:
+            stack.pop()
+            continue
+        if name is None:
+            yield None
+            continue
+        if zone.node(name) is not None:
+            yield name
+        if name in zone.tree:
+            stack.append(_sorted_below(zone, name))
+
+
+def _sorted_below(zone: Zone, above: Name) -> Iterator[Name | None]:
+    """Yield the names directly below one, in the order of their labels, and None after each long run."""
+    found = iter(zone.labels_below(above))
     runs = []
-    while run := sorted(islice(names, _RUN), key=_order):
+    while run := sorted(islice(found, _RUN)):
         runs.append(run)
-        yield None
-    yield from heapq.merge(*runs, key=_order)
-
-
-def _order(name: Name) -> tuple[bytes, ...]:
-    """Return what names are sorted by: their labels, the rightmost first."""
-    return labels(name)[::-1]
+        if len(run) == _RUN:
+            yield None
+    for label in heapq.merge(*runs):
+        yield join(label, above)
 
 
 def parse(directives: Sequence[Directive], context: Context) -> tuple[Plugin, ...]:

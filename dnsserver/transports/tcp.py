@@ -29,6 +29,8 @@ from dnsserver.transports.roster import Roster
 
 BACKLOG = 1024  # connections the kernel completes before they are accepted; at most net.core.somaxconn
 ACCEPT_RETRY = 0.25  # seconds after an accept that failed, for example with EMFILE
+ACCEPT_CHECK = 1.0  # seconds between two looks at whether the listening socket is still there
+ACCEPT_LAST = 0.5  # seconds at most for those who have come by the time that the listener ends
 
 # Octets of a connection that the kernel holds; it takes twice as much, for its own needs. By itself it would let a
 # client that does not read have megabytes, which count against the memory of our container.
@@ -36,6 +38,7 @@ SEND_BUFFER = 2 * WRITE_BUFFER
 RECEIVE_BUFFER = 32 * 1024
 
 _LISTENER_IS_GONE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+_ROUNDS_TO_READ = 3  # of the event loop: it begins to wait for a new connection in one, and reads in the next
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -91,15 +94,15 @@ async def serve_tcp(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         sock.listen(BACKLOG)
         address = bound_address(sock)
-        tasks = [spawn(listener.watch(endless)) for endless in (listener.accept, listener.sweep)]
+        accepting, sweeping = (spawn(listener.watch(endless)) for endless in (listener.accept, listener.sweep))
     except BaseException:
         sock.close()
         raise
     try:
         yield address
     finally:
-        for task in tasks:
-            await cancelled(task)
+        await cancelled(sweeping)
+        await listener.leave(accepting)
         sock.close()
         await listener.close(grace)
     if listener.reason is not None:
@@ -131,13 +134,22 @@ class _TcpListener:
         self._roster = roster
         self._connections: set[Connection] = set()
         self._all_ended = asyncio.Event()
+        self._wake = asyncio.Event()  # somebody can be accepted, or nobody is to be any more
+        self._leaving = False
         self.reason: Exception | None = None  # why the listener was lost, None while it is not
 
     async def accept(self) -> None:
-        """Accept until cancelled or until the listening socket is gone."""
+        """Accept until `leave`, cancelled, or the listening socket is gone.
+
+        The event loop's own `sock_accept` loses a connection where it is cancelled together with its coming.
+        """
         while True:
             try:
-                sock, address = await self._loop.sock_accept(self._sock)
+                sock, address = self._sock.accept()
+            except BlockingIOError:
+                if self._leaving:
+                    return
+                await self._readable()
             except OSError as error:
                 self._stats.accept_errors += 1
                 if error.errno in _LISTENER_IS_GONE:
@@ -146,7 +158,29 @@ class _TcpListener:
                     self._roster.evict(self._stats)
                 await asyncio.sleep(ACCEPT_RETRY)
             else:
+                sock.setblocking(False)
                 await self._admit(sock, without_scope(address[0]), address[1])
+
+    async def _readable(self) -> None:
+        """Wait for somebody to accept, but not for long: of a descriptor that was closed there is no word."""
+        self._loop.add_reader(self._sock, self._wake.set)
+        try:
+            async with asyncio.timeout(ACCEPT_CHECK):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._wake.clear()
+            self._loop.remove_reader(self._sock)
+
+    async def leave(self, accepting: "asyncio.Task[None]") -> None:
+        """Accept those whom the kernel has let in by now, and read what they have sent so far."""
+        self._leaving = True
+        self._wake.set()
+        await asyncio.wait([accepting], timeout=ACCEPT_LAST)
+        await cancelled(accepting)
+        for _ in range(_ROUNDS_TO_READ):
+            await asyncio.sleep(0)
 
     async def watch(self, endless: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run what never ends by itself; if it fails, the listener is lost. May be cancelled before it begins."""

@@ -12,9 +12,9 @@ import ipaddress
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from dnsserver.message import Client, Transport
 from dnsserver.transports.ancillary import (
@@ -48,6 +48,8 @@ TURN = 0.01  # or seconds: what needs more than 0.2 ms for an answer gets smalle
 CHECK_EVERY = 1.0  # seconds; a descriptor that somebody else has closed reports no event
 LAST_READ = 0.5  # seconds at most for what the kernel still holds at the end
 
+Ready: TypeAlias = Callable[[bytes], bytes | None]  # the response to a message where that is at hand
+
 _NO_SOCKET = frozenset({errno.EBADF, errno.ENOTSOCK})
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
 
@@ -59,12 +61,15 @@ async def serve_udp(
     port: int,
     *,
     server_name: str,
+    ready: Ready = lambda _: None,
     stats: TransportStats | None = None,
     on_lost: OnLost | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
     grace: float = 0.0,
 ) -> AsyncIterator[tuple[str, int]]:
     """Answer the datagrams sent to a literal address while the context is open; yields the bound (host, port).
+
+    What `ready` has an answer for is answered with that, and `dispatch` is asked for the rest.
 
     Responses leave from the address that was asked, also where a wildcard is bound (RFC 2181, section 4.1). Who asks
     more than can be answered in time gets silence for the rest, the oldest first: of the datagrams, and of the answers
@@ -77,7 +82,7 @@ async def serve_udp(
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         dispatcher = Dispatcher(dispatch, stats or TransportStats(), max_in_flight, replace_oldest=True)
-        listener = UdpListener(sock, dispatcher, server_name, on_lost)
+        listener = UdpListener(sock, dispatcher, server_name, on_lost, ready)
         listener.start()
     except BaseException:
         sock.close()
@@ -94,11 +99,17 @@ class UdpListener:
     """Reads a bound socket, a batch a turn of the event loop, and sends what the dispatcher has to say."""
 
     def __init__(
-        self, sock: socket.socket, dispatcher: Dispatcher, server_name: str, on_lost: OnLost | None = None
+        self,
+        sock: socket.socket,
+        dispatcher: Dispatcher,
+        server_name: str,
+        on_lost: OnLost | None = None,
+        ready: Ready = lambda _: None,
     ) -> None:
         self._sock = sock
         self._dispatcher = dispatcher
         self._stats = dispatcher.stats
+        self._ready = ready
         self._server_name = server_name
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -190,6 +201,9 @@ class UdpListener:
             self._stats.port_zero += 1
         elif port == self.address[1] and self._is_own(host, source):
             self._stats.own_address += 1
+        elif (response := self._ready(data)) is not None:
+            self._stats.messages += 1
+            self._send(peer, source, response)
         else:
             client = Client(host, port, Transport.UDP, self._server_name)
             self._dispatcher.ask(data, client, partial(self._send, peer, source))

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from dnsserver.fast.rendering import denial, render
-from dnsserver.fast.table import FastZone, Table
+from dnsserver.fast.table import FastZone, Table, Way
 from dnsserver.message import Transport
 from dnsserver.names import Name, from_text
 from dnsserver.wire import parse_response
@@ -47,7 +47,7 @@ def test_agreement_over_tcp() -> None:
     zones = support.store().zones
     table = table_of(zones)
     for wire in queries(5_000, seed=2):
-        response = table.respond(wire, udp=False)
+        response = table.respond(wire, Way.TCP4)
         assert response is None or response == responder(zones, wire, Transport.TCP), wire.hex()
 
 
@@ -185,7 +185,7 @@ def test_counts() -> None:
     plain_one, with_do = plain("vm1.db.ns1.svc.cluster.local"), plain("vm1.db.ns1.svc.cluster.local", opt=OPTS["do"])
     for wire in (plain_one, plain_one, with_do, plain("nowhere.cluster.local"), plain("example.org")):
         table.respond(wire)
-    found = {(cell.qtype, cell.rcode, size, do): count for (cell, size, do), count in table.counts.items()}
+    found = {(cell.qtype, cell.rcode, size, do): count for (cell, size, do, _, _), count in table.counts.items()}
     denied = len(plain("nowhere.cluster.local"))
     assert found == {(1, 0, len(plain_one), False): 2, (1, 0, len(with_do), True): 1, (1, 3, denied, False): 1}
 
