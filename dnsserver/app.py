@@ -19,6 +19,8 @@ from dnsserver.admin.lines import stdout
 from dnsserver.admin.metrics import DROPPED, Metrics
 from dnsserver.admin.own_metrics import loop_families, transport_families
 from dnsserver.corefile import Corefile, CorefileError
+from dnsserver.fast.best import COMPILED
+from dnsserver.fastpath import ReadyAnswers
 from dnsserver.generation import Generation, inherited
 from dnsserver.listening import GRACE, Listener, ListenError, clash
 from dnsserver.message import Client, Query, Reply, uncompressed_size
@@ -58,7 +60,8 @@ class App:
         self._stats: dict[str, TransportStats] = {}  # by server label
         self._listeners: dict[str, Listener] = {}  # by server label
         self._roster = Roster()  # of the connections of all listeners
-        self._current = Generation(setup, _Counters(self._metrics))
+        self._ready: dict[str, ReadyAnswers] = {}  # by server label
+        self._current = Generation(setup, _Counters(self._metrics), self._ready)
         self._generations = [self._current]  # those that have plugins running, the newest first
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # the fault, "" for none
         self._starting: asyncio.Timeout | None = None  # while plugins start
@@ -145,6 +148,8 @@ class App:
         """Start the plugins, then listen: nobody is answered by half a chain."""
         for line in self._current.setup.warnings:
             _log.warning("%s", line)
+        if not COMPILED:
+            _log.info("The compiled part is missing: UDP is answered in Python, at a higher cost")
         runtime = self._runtime(self._current)
         plugins = self._current.setup.plugins
         try:
@@ -198,7 +203,7 @@ class App:
         for line in setup.warnings:
             _log.warning("%s", line)
         old = self._current
-        new = Generation(inherited(setup, old.setup), _Counters(self._metrics))
+        new = Generation(inherited(setup, old.setup), _Counters(self._metrics), self._ready)
         self._generations.insert(0, new)
         opened: list[Listener] = []
         try:
@@ -323,6 +328,7 @@ class App:
         await asyncio.gather(*(listener.close() for listener in listeners))
         for listener in listeners:
             del self._listeners[listener.place.server]
+            self._ready.pop(listener.place.server, None)
             self.bound.pop(listener.place.server, None)
 
     def _lost(self, name: str) -> Callable[[Exception | None], None]:
@@ -361,7 +367,8 @@ def _log_failure(done: "asyncio.Future[None]") -> None:
 def version_lines() -> tuple[str, str]:
     """Return the version, and what it runs on."""
     machine = f"{platform.system()}/{platform.machine()}".lower()
-    return f"dnsserver-{__version__}", f"{machine}, {platform.python_implementation()} {platform.python_version()}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"dnsserver-{__version__}", f"{machine}, {python}, {'compiled' if COMPILED else 'not compiled'}"
 
 
 def host_addresses() -> tuple[bytes, ...]:

@@ -4,20 +4,24 @@ A question for a name of a `kubernetes` zone goes around its chain where every p
 (`Plugin.lets_pass`). Nothing is ready before the first sync, and one table serves UDP, TCP and TLS.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from dnsserver.admin.metrics import Metrics
 from dnsserver.admin.texts import rcode_text
-from dnsserver.fast.table import FastZone, Table, Way
+from dnsserver.fast.best import new_table
+from dnsserver.fast.table import FastZone, Way
 from dnsserver.names import ROOT, Name, is_at_or_below, to_text
 from dnsserver.plugins.kubernetes import Kubernetes
 from dnsserver.plugins.loadbalance import LoadBalance
 from dnsserver.plugins.prometheus import Prometheus
 from dnsserver.server import Block
 from dnsserver.wire import type_to_text
+from dnsserver.zone import Zone
 
+_STEPS = 2000  # of preparing in one turn of the event loop: a millisecond or so
 _FAMILIES = {Way.UDP4: ("udp", "1"), Way.UDP6: ("udp", "2"), Way.TCP4: ("tcp", "1"), Way.TCP6: ("tcp", "2")}
 
 
@@ -33,59 +37,100 @@ class _Source:
     counted: bool  # the block has `prometheus`
 
 
-class FastPath:
-    """The ready answers of one listen address under one configuration."""
+class ReadyAnswers:
+    """The table of one listener, which stays when a reload changes who fills it."""
 
-    def __init__(self, server: str, blocks: Sequence[Block]) -> None:
+    def __init__(self) -> None:
+        self.table = new_table()
+        self._filler: FastPath | None = None
+        self.respond = self.table.respond
+
+    def filled_by(self, filler: "FastPath | None", metrics: Metrics) -> None:
+        """Answer from what `filler` has from now on; what was counted for the one before is handed in."""
+        if self._filler is not None:
+            self._filler.hand_in(metrics)
+        self._filler = filler
+        self.table.serve(())
+
+    def is_filled_by(self, filler: "FastPath") -> bool:
+        """Say whether this is the one."""
+        return self._filler is filler
+
+
+class FastPath:
+    """Fills the table of one listen address under one configuration."""
+
+    def __init__(self, server: str, blocks: Sequence[Block], ready: ReadyAnswers) -> None:
         """Take what is ready in `blocks`, which share the address that metrics call `server`."""
         self._server = server
         self._sources = sorted(_sources(blocks), key=lambda source: len(source.origin), reverse=True)
-        self._table = Table()
+        self._ready = ready
         self._zones: dict[int, FastZone] = {}  # by index of the source
-        self.respond = self._table.respond
+        self._preparing: asyncio.Handle | None = None
 
     @contextmanager
     def following(self, metrics: Metrics) -> Iterator[None]:
         """Keep the answers up to date, and hand in what was counted, inside the block."""
         with ExitStack() as stack:
+            self._ready.filled_by(self, metrics)
             for plugin in dict.fromkeys(source.plugin for source in self._sources):
                 stack.callback(plugin.follow(self._update))
-            stack.callback(metrics.before_scrape(lambda: self._hand_in(metrics)))
+            stack.callback(metrics.before_scrape(lambda: self.hand_in(metrics)))
             self._update()
             yield
-        self._table.serve(())
+        if self._preparing is not None:
+            self._preparing.cancel()
+        if self._ready.is_filled_by(self):
+            self._ready.filled_by(None, metrics)
 
     def _update(self) -> None:
         """Answer from what the plugins have published last."""
-        known = len(self._zones)
+        if not self._ready.is_filled_by(self):
+            return  # replaced, and about to end
+        table, known = self._ready.table, len(self._zones)
         for index, source in enumerate(self._sources):
             zone = source.plugin.transferable(source.origin) if source.plugin.synced else None
             if zone is None:
                 continue
             fast = self._zones.get(index)
             if fast is None:
-                missing = not source.plugin.may_fall_through(source.origin)
-                self._zones[index] = FastZone(
-                    index, zone, rotates=source.rotates, missing=missing, outside=source.outside
-                )
+                self._zones[index] = _fast_zone(index, source, zone)
             elif fast.zone is not zone:
-                fast.move_to(zone)
-                self._table.forget(zone.changed)
+                table.move(fast, zone)
         if len(self._zones) != known:
-            self._table.serve([self._zones[index] for index in sorted(self._zones)])
+            table.serve([self._zones[index] for index in sorted(self._zones)])
+        self._prepare()
 
-    def _hand_in(self, metrics: Metrics) -> None:
+    def _prepare(self) -> None:
+        """Have the table prepare itself, a little in each turn of the event loop."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+        done = not self._ready.is_filled_by(self) or self._ready.table.prepare(_STEPS)
+        self._preparing = None if done else asyncio.get_running_loop().call_soon(self._prepare)
+
+    def hand_in(self, metrics: Metrics) -> None:
         """Hand in what was counted since the last time."""
-        counts, self._table.counts = self._table.counts, type(self._table.counts)()
-        for (cell, query_size, dnssec_ok, way, bound), times in counts.items():
+        if not self._ready.is_filled_by(self):
+            return
+        for cell, tally in self._ready.table.tallies().items():
             source = self._sources[cell.zone]
             if source.counted:
-                labels = (*_FAMILIES[way], type_to_text(cell.qtype) if cell.qtype else "other", rcode_text(cell.rcode))
-                key = (self._server, source.zone, *labels, "", dnssec_ok)
-                metrics.count_ready(key, query_size, query_size + cell.records, bound, times)
-        for index, fast in self._zones.items():
-            spent, fast.spent = fast.spent, 0
-            metrics.add_seconds(self._server, self._sources[index].zone, spent / 1e9)
+                rrtype = type_to_text(cell.qtype) if cell.qtype else "other"
+                labels = (*_FAMILIES[cell.way], rrtype, rcode_text(cell.rcode))
+                metrics.count_ready((self._server, source.zone, *labels, "", cell.dnssec_ok), tally)
+
+
+def _fast_zone(index: int, source: _Source, zone: Zone) -> FastZone:
+    """Return a zone as a table has it."""
+    config = source.plugin.config
+    return FastZone(
+        index,
+        zone,
+        rotates=source.rotates,
+        missing=not source.plugin.may_fall_through(source.origin),
+        outside=source.outside,
+        made=[Name(b"\3pod" + source.origin)] if config.pods == "insecure" else [],
+    )
 
 
 def _sources(blocks: Sequence[Block]) -> Iterator[_Source]:

@@ -1,10 +1,10 @@
 """One configuration at work: its plugins, running, and what it does at each address. A reload makes the next one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 
 from dnsserver.admin.metrics import Metrics
-from dnsserver.fastpath import FastPath
+from dnsserver.fastpath import FastPath, ReadyAnswers
 from dnsserver.listening import InFlight, Service
 from dnsserver.names import to_text
 from dnsserver.plugins.plugin import Plugin, Runtime
@@ -15,13 +15,15 @@ from dnsserver.setup import ListenAddress, Setup, Terms
 class Generation:
     """What a set-up needs to serve; `services` is what listeners are given."""
 
-    def __init__(self, setup: Setup, counters: Counters) -> None:
+    def __init__(self, setup: Setup, counters: Counters, ready: MutableMapping[str, ReadyAnswers]) -> None:
+        """Prepare to run a set-up; `ready` holds the listeners' tables by server label, and gets those of new ones."""
         self.setup = setup
         self.in_flight = InFlight()
         self.services: Mapping[ListenAddress, Service] = {
             place: Service(
                 Dispatcher(blocks, counters),
-                FastPath(place.server, blocks),
+                FastPath(place.server, blocks, ready.setdefault(place.server, ReadyAnswers())),
+                ready[place.server],
                 setup.terms.get(place) or Terms(),
                 self.in_flight,
             )

@@ -8,7 +8,7 @@ from errno import EADDRNOTAVAIL, EAFNOSUPPORT
 from inspect import isawaitable
 
 from dnsserver.fast.table import Way
-from dnsserver.fastpath import FastPath
+from dnsserver.fastpath import FastPath, ReadyAnswers
 from dnsserver.message import Client, Transport
 from dnsserver.server import Dispatcher, Response
 from dnsserver.setup import ANYWHERE, TLS, ListenAddress, Terms
@@ -55,18 +55,21 @@ class InFlight:
 class Service:
     """What one configuration does at one address."""
 
-    __slots__ = ("_in_flight", "dispatcher", "fast", "terms")
+    __slots__ = ("_in_flight", "dispatcher", "fast", "ready", "terms")
 
-    def __init__(self, dispatcher: Dispatcher, fast: FastPath, terms: Terms, in_flight: InFlight) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, fast: FastPath, ready: ReadyAnswers, terms: Terms, in_flight: InFlight
+    ) -> None:
         self.dispatcher = dispatcher
         self.fast = fast
+        self.ready = ready
         self.terms = terms
         self._in_flight = in_flight
 
     def __call__(self, wire: bytes, client: Client) -> Response | Awaitable[Response]:
         """Answer one message that came over TCP, or that is not ready to be answered."""
         if client.transport is not Transport.UDP:
-            ready = self.fast.respond(wire, Way.TCP6 if ":" in client.address else Way.TCP4)
+            ready = self.ready.respond(wire, Way.TCP6 if ":" in client.address else Way.TCP4)
             if ready is not None:
                 return ready
         response = self.dispatcher(wire, client)
@@ -140,13 +143,12 @@ class Listener:
         )
         bound = await self._hold(tcp)
         if self.place.scheme != TLS:
-            way = Way.UDP6 if ":" in host else Way.UDP4
             udp = serve_udp(
                 self,
                 host,
                 bound[1],
                 server_name=name,
-                ready=lambda wire: self.service.fast.respond(wire, way),
+                table=self.service.ready.table,
                 stats=self._stats,
                 on_lost=self._lost,
                 grace=GRACE,

@@ -127,6 +127,11 @@ def labels(name: bytes) -> tuple[bytes, ...]:
     return tuple(parts)
 
 
+def join(label: bytes, above: Name) -> Name:
+    """Return the name of a canonical label below a name; the two are known to fit."""
+    return Name(bytes((len(label),)) + label + above)
+
+
 def parent(name: Name) -> Name:
     """Return the name without its first label; the root is its own parent."""
     return Name(name[1 + name[0] :]) if name[0] else name

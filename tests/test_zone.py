@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from immutables import Map
 
 from dnsserver.names import ROOT, Name, ancestors, from_text, to_text
 from dnsserver.records import RRset, RRType
@@ -114,6 +115,49 @@ def test_empty_zone_is_loaded() -> None:
     zone = editor.publish(100)
     assert (zone.serial, zone.soa.rdatas) == (100, soa_rrset(ORIGIN, 100, 5).rdatas)
     assert editor.publish(200) is zone
+
+
+def test_shared_children() -> None:
+    """Names that are given as a whole live beside those that are set, keep the names above alive, and are counted."""
+    editor = ZoneEditor(ORIGIN, 5)
+    host = records(name("vm1.db.ns1"), 1)
+    editor.share(name("db.ns1"), Map({b"vm1": host}))
+    first = editor.publish(1)
+    assert exists(first, "vm1.db.ns1", "db.ns1", "ns1", "vm2.db.ns1") == [True, True, True, False]
+    assert first.node(name("vm1.db.ns1")) is host
+    assert (dict(first.nodes), dict(first.below)) == (
+        {name("vm1.db.ns1"): host},
+        {ORIGIN: 1, name("ns1"): 1, name("db.ns1"): 1},
+    )
+    editor.set(name("_tcp.db.ns1"), EMPTY)
+    editor.share(name("db.ns1"), Map())
+    second = editor.publish(2)
+    assert exists(second, "vm1.db.ns1", "_tcp.db.ns1", "db.ns1") == [False, True, True]
+    assert (len(second.nodes), len(first.nodes)) == (1, 1)
+    editor.set(name("_tcp.db.ns1"), None)
+    assert exists(editor.publish(3), "db.ns1", "ns1") == [False, False]
+    assert exists(first, "vm1.db.ns1") == [True]  # and what was published stays
+
+
+def test_sharing_the_same_is_no_change() -> None:
+    """A Service that is looked at again without a change publishes nothing."""
+    editor = ZoneEditor(ORIGIN, 5)
+    hosts = Map({b"vm1": EMPTY})
+    editor.share(name("db"), hosts)
+    zone = editor.publish(1)
+    editor.share(name("db"), hosts)
+    assert editor.publish(2) is zone
+
+
+def test_names_below() -> None:
+    """The labels right below a name, whichever way they came to be."""
+    editor = ZoneEditor(ORIGIN, 5)
+    editor.set(name("a.b.c"), EMPTY)
+    assert [list(editor.publish(1).labels_below(one)) for one in (ORIGIN, name("b.c"), name("a.b.c"))] == [
+        [b"c"],
+        [b"a"],
+        [],
+    ]
 
 
 ORIGINS = (from_text("local"), ORIGIN, from_text("in-addr.arpa"))

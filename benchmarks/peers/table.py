@@ -8,11 +8,12 @@ from benchmarks.peers.run import CHANGING, WATCHING, Compared, Row, median
 _FULL = 0.95  # of a core, and there is no more of it
 _REFERENCES = ("NSD", "Knot")
 _LEGEND = """\
-Every name has been asked for before. Medians of the runs, lowest and highest behind them. server, client: how much of its core each used at full
-speed; limit: which had no more of it. q/core-s: answers for a second of the server's CPU at full speed: what one
-core can do also where the client was the limit. us/query: the server's CPU an answer at a moderate rate, the same for
-all servers of a case, user and system apart (these two are sampled, and coarse). x NSD, x Knot: parts of theirs, of
-q/core-s on the left side (more is better), of us/query on the right (less is)."""
+Every name has been asked for before. Medians of the runs, lowest and highest behind them.
+server, client: how much of its core each used at full speed; limit: which had no more of it.
+q/core-s: answers for a second of the server's CPU at full speed: so also where the client was the limit.
+us/query: the server's CPU an answer at a moderate rate, the same for all servers of a case.
+user, system: its parts; they are sampled, and coarse.
+x NSD, x Knot: parts of theirs, of q/core-s on the left side (more is better), of us/query on the right (less is)."""
 
 
 def lines(compared: Compared) -> Iterator[str]:

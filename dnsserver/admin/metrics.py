@@ -18,14 +18,13 @@ from prometheus_client.registry import Collector
 
 from dnsserver.admin.texts import rcode_text
 from dnsserver.admin.totals import Totals
+from dnsserver.fast.table import DURATIONS, SIZES, Tally
 from dnsserver.message import Client, Query, Transport
 from dnsserver.wire import type_to_text
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DROPPED = "dropped"  # the zone of a query that no server block took: no final dot, so never a real zone
 
-_SIZES = (0.0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3)  # octets; 8291 is CoreDNS's
-_SECONDS = tuple(0.00025 * 2**power for power in range(16))
 _PROBE_SECONDS = (0.00025, 0.0025, 0.025, 0.25, 2.5)
 _PROGRAMMING_SECONDS = tuple(0.001 * 2**power for power in range(20))
 
@@ -52,14 +51,14 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)  # the last one is for what exceeds every bound
         self._total = 0.0
 
-    def observe(self, value: float, times: int = 1) -> None:
-        """Count one observation, or several of the same value."""
-        self._counts[bisect_left(self._bounds, value)] += times
-        self._total += value * times
+    def observe(self, value: float) -> None:
+        """Count one observation."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
 
-    def add(self, bound: int, times: int, total: float = 0.0) -> None:
-        """Count observations whose bound, by its index, is known; `total` is their sum."""
-        self._counts[bound] += times
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """Count many observations at once, by the index of the first bound that is not below them."""
+        self._counts = [mine + more for mine, more in zip(self._counts, counts, strict=True)]
         self._total += total
 
     @property
@@ -137,18 +136,13 @@ class Metrics(Collector):
         cell.request_size.observe(query.size)
         cell.response_size.observe(size)
 
-    def count_ready(self, key: MetricKey, query_size: int, size: int, bound: int, times: int) -> None:
-        """Count queries that were answered from what is ready: sizes in octets, the duration by its bound's index."""
+    def count_ready(self, key: MetricKey, tally: Tally) -> None:
+        """Count queries that were answered from what is ready."""
         cell = self._cells.get(key) or self._new_cell(key)
-        cell.queries += times
-        cell.duration.add(bound, times)
-        cell.request_size.observe(query_size, times)
-        cell.response_size.observe(size, times)
-
-    def add_seconds(self, server: str, zone: str, seconds: float) -> None:
-        """Add to the sum of durations what ready answers took."""
-        if (server, zone) in self._durations:
-            self._durations[server, zone].add(0, 0, seconds)
+        cell.queries += sum(tally.durations)
+        cell.duration.add(tally.durations, tally.nanoseconds / 1e9)
+        cell.request_size.add(tally.query_sizes, tally.query_octets)
+        cell.response_size.add(tally.response_sizes, tally.response_octets)
 
     def before_scrape(self, hand_in: Callable[[], None]) -> Callable[[], None]:
         """Have `hand_in` called before each scrape; returns what ends that, with a last call."""
@@ -214,8 +208,8 @@ class Metrics(Collector):
 
     def _new_cell(self, key: MetricKey) -> _Cell:
         server, zone, proto = key[:3]
-        duration = self._durations.setdefault((server, zone), Histogram(_SECONDS))
-        sizes = self._sizes.setdefault((server, zone, proto), (Histogram(_SIZES), Histogram(_SIZES)))
+        duration = self._durations.setdefault((server, zone), Histogram(DURATIONS))
+        sizes = self._sizes.setdefault((server, zone, proto), (Histogram(SIZES), Histogram(SIZES)))
         cell = self._cells[key] = _Cell(duration, *sizes)
         return cell
 

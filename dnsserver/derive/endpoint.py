@@ -6,6 +6,7 @@ import msgspec
 
 from dnsserver.names import Name
 from dnsserver.objects import Port
+from dnsserver.objects.shared import share
 from dnsserver.records import RRset, RRType, srv
 
 # CoreDNS's weights: 100 shared out in percent over what matched, never less than 1 (plugin/backend_lookup.go)
@@ -26,6 +27,49 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
         """What its name has before the Service's: its labels in wire form."""
         prefix = bytes((len(self.label),)) + self.label
         return prefix + bytes((len(self.cluster),)) + self.cluster if self.cluster else prefix
+
+
+class Group(msgspec.Struct, frozen=True, gc=False):
+    """What the endpoints of one Service have in common: one object for all that have it."""
+
+    ports: tuple[Port, ...]
+    cluster: bytes
+    zone: str
+    ttl: int
+
+
+class Host(msgspec.Struct, frozen=True, gc=False):
+    """An endpoint that is published, in the smallest form that it has; its records as well where it is alone."""
+
+    label: bytes
+    packed: bytes | tuple[bytes, ...]  # its addresses; one alone, as nearly always, is no tuple
+    group: Group
+
+    @property
+    def addresses(self) -> tuple[bytes, ...]:
+        """Its addresses, packed."""
+        return (self.packed,) if isinstance(self.packed, bytes) else self.packed
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint as the rules made it."""
+        return Endpoint(self.label, self.addresses, self.group.ports, self.group.cluster, self.group.zone)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoint, as `HostRecords` has them."""
+        return (self.endpoint,)
+
+    def rrsets(self, owner: Name) -> tuple[RRset, ...]:
+        """Return the RRsets."""
+        return HostRecords(self.endpoints, self.group.ttl).rrsets(owner)
+
+
+def host(endpoint: Endpoint, ttl: int) -> Host:
+    """Return an endpoint in its small form."""
+    group = share(Group(endpoint.ports, endpoint.cluster, endpoint.zone, ttl))
+    addresses = endpoint.addresses
+    return Host(endpoint.label, addresses[0] if len(addresses) == 1 else addresses, group)
 
 
 class HostRecords(msgspec.Struct, frozen=True, gc=False):

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from dnsserver.derive.endpoint import Endpoint, HostRecords
+from dnsserver.derive.endpoint import Endpoint, Host, host
 from dnsserver.names import Name, from_labels, labels
 from dnsserver.objects.views import packed
 from dnsserver.records import RRset
@@ -16,9 +16,9 @@ def pod_owner(namespace: str, address: bytes, origin: Name) -> Name:
     return from_labels((_pod_label(address), namespace.encode(), _POD), origin)
 
 
-def pod_records(address: bytes, ttl: int) -> HostRecords:
+def pod_records(address: bytes, ttl: int) -> Host:
     """Return the records of a pod's name."""
-    return HostRecords((Endpoint(_pod_label(address), (address,), ()),), ttl)
+    return host(Endpoint(_pod_label(address), (address,), ()), ttl)
 
 
 def _pod_label(address: bytes) -> bytes:

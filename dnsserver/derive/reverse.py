@@ -2,8 +2,31 @@
 
 import msgspec
 
-from dnsserver.names import Name
+from dnsserver.names import Name, join
 from dnsserver.records import RRset, RRType
+
+
+class Home(msgspec.Struct, frozen=True, gc=False):
+    """Where the endpoints of a Service have their names: one object for all of them."""
+
+    above: Name
+    ttl: int
+
+
+class Pointer(msgspec.Struct, frozen=True, gc=False):
+    """The records of an address that one endpoint alone has, as nearly every address."""
+
+    label: bytes
+    home: Home
+
+    @property
+    def name(self) -> Name:
+        """The endpoint's name."""
+        return join(self.label, self.home.above)
+
+    def rrsets(self, owner: Name) -> tuple[RRset, ...]:
+        """Return the PTR RRset."""
+        return (RRset(owner, RRType.PTR, self.home.ttl, (self.name,)),)
 
 
 class PointerRecords(msgspec.Struct, frozen=True, gc=False):

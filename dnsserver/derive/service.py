@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from immutables import Map
 
-from dnsserver.derive.endpoint import Endpoint, HostRecords, address_rrsets, dashed, srv_rrsets
+from dnsserver.derive.endpoint import Endpoint, Host, HostRecords, address_rrsets, dashed, srv_rrsets
 from dnsserver.names import (
     MAX_LABEL,
     MAX_NAME,
@@ -37,7 +37,7 @@ class ServiceView:
 
     __slots__ = ("_complete", "_hosts", "_service", "_ttl")
 
-    def __init__(self, service: Service, hosts: Map[bytes, HostRecords], ttl: int, *, complete: bool) -> None:
+    def __init__(self, service: Service, hosts: Map[bytes, Host | HostRecords], ttl: int, *, complete: bool) -> None:
         self._service = service
         self._hosts = hosts
         self._ttl = ttl
@@ -82,10 +82,9 @@ class ServiceView:
         if not self._service.headless:
             yield service, self._service.cluster_ips, service_ports(self._service)
         elif self._complete:
-            for prefix, host in self._hosts.items():
-                target = Name(prefix + service)
+            for host in self._hosts.values():
                 for endpoint in host.endpoints:
-                    yield target, endpoint.addresses, endpoint.ports
+                    yield Name(endpoint.prefix + service), endpoint.addresses, endpoint.ports
 
 
 class PortRecords:

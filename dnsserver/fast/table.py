@@ -7,9 +7,10 @@ every answer is octet for octet what the responder would say, but for the order 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 from time import perf_counter_ns
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dnsserver.fast.rendering import OTHER_TYPES, QUESTION_TAIL, Node, Rendered, denial, render
 from dnsserver.message import OWN_UDP_SIZE, PLAIN_UDP_SIZE
@@ -39,21 +40,14 @@ _FLAGS: dict[int, dict[bytes, bytes]] = {
     for rcode in (Rcode.NOERROR, Rcode.NXDOMAIN)
 }
 _PLAIN_FLAGS = _FLAGS[Rcode.NOERROR]
-DURATIONS = tuple(0.00025 * 2**power for power in range(16))  # seconds: the bounds of CoreDNS's histogram
+# the bounds of CoreDNS's histograms: octets (8291 is CoreDNS's), and seconds
+SIZES = (0.0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3)
+DURATIONS = tuple(0.00025 * 2**power for power in range(16))
 QUICK = 250_000  # nanoseconds: the first of them
 _BOUNDS = tuple(seconds * 1e9 for seconds in DURATIONS)
 # types that are counted by themselves; strangers may ask for any number of others
 COUNTED_TYPES = frozenset({1, 2, 5, 6, 12, 15, 16, 28, 33, 43, 46, 47, 48, 50, 64, 65})
 _LETTERS = frozenset((*range(65, 91), *range(97, 123)))
-
-
-class Cell(NamedTuple):
-    """What queries that are counted together have in common, beside their own size and DO."""
-
-    zone: int  # index of the zone in its table
-    qtype: int
-    rcode: int
-    records: int  # octets of the answer's or the denial's records without compression
 
 
 class Way(IntEnum):
@@ -65,25 +59,55 @@ class Way(IntEnum):
     TCP6 = 3
 
 
-Counted = tuple[Cell, int, bool, Way, int]  # with octets of the query, DO, and the index of the duration's bound
+class Cell(NamedTuple):
+    """What queries that are counted together have in common."""
+
+    zone: int  # index of the zone, as `FastZone` has it
+    qtype: int  # one of COUNTED_TYPES, or 0
+    rcode: int
+    dnssec_ok: bool
+    way: Way
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many there were, by the index of the first bound that is not below them, and their sums."""
+
+    query_sizes: list[int]
+    response_sizes: list[int]  # without compression
+    durations: list[int]
+    query_octets: int = 0
+    response_octets: int = 0
+    nanoseconds: int = 0
 
 
 class FastZone:
     """One zone of a table, as it is now."""
 
-    def __init__(self, index: int, zone: Zone, *, rotates: bool, missing: bool, outside: Iterable[Name] = ()) -> None:
+    def __init__(
+        self,
+        index: int,
+        zone: Zone,
+        *,
+        rotates: bool,
+        missing: bool,
+        outside: Iterable[Name] = (),
+        made: Iterable[Name] = (),
+    ) -> None:
         """Describe a zone whose origin is not the root.
 
         Where `rotates`, addresses change their order. A name that is not there is NXDOMAIN where `missing` says so,
-        else the responder's. Names at or below `outside` are other server blocks'.
+        else the responder's. Names at or below `outside` are other server blocks'; below `made`, names may exist that
+        the zone does not list.
         """
         self.index = index
         self.rotates = rotates
         self.missing = missing
+        self.spent = 0  # nanoseconds
         # MNAME and RNAME are written shorter still in answers to questions below these two.
         own = (Name(label + zone.origin) for label in (b"\3dns", b"\x0ahostmaster"))
         self.outside = (*outside, *own)
-        self.spent = 0  # nanoseconds that its answers took
+        self.made = tuple(made)
         self.move_to(zone)
 
     def move_to(self, zone: Zone) -> None:
@@ -104,6 +128,34 @@ class FastZone:
         return is_at_or_below(name, self.zone.origin) and not any(is_at_or_below(name, one) for one in self.outside)
 
 
+class Answers(Protocol):
+    """What a listener asks for answers: the table below, or the compiled one."""
+
+    def __len__(self) -> int:
+        """Return how many names are kept ready."""
+        ...
+
+    def serve(self, zones: Iterable[FastZone]) -> None:
+        """Answer for these zones from now on, the most specific of a name first."""
+        ...
+
+    def move(self, fast: FastZone, zone: Zone) -> None:
+        """Answer from the next version of one of them."""
+        ...
+
+    def respond(self, wire: bytes, way: Way = Way.UDP4) -> bytes | None:
+        """Return the response to a message, None where it is the responder's to answer."""
+        ...
+
+    def prepare(self, limit: int) -> bool:
+        """Do at most so many steps of what is still to be prepared; say whether all is done."""
+        ...
+
+    def tallies(self) -> dict[Cell, Tally]:
+        """Return what was counted since the last time."""
+        ...
+
+
 class Answer(NamedTuple):
     """All that a response has but what its query brings."""
 
@@ -112,7 +164,13 @@ class Answer(NamedTuple):
     counts: bytes  # QDCOUNT, ANCOUNT, NSCOUNT
     rendered: Rendered | None  # None for a denial
     offset: int  # of the origin in the question's message
-    cell: Cell
+    qtype: int  # as it is counted
+    rcode: int
+    size: int  # octets of the records without compression
+
+
+# index of the zone, type, RCODE, octets of the records, of the query, DO, way, and the index of the duration's bound
+_Counted = tuple[int, int, int, int, int, bool, Way, int]
 
 
 class Table:
@@ -124,12 +182,17 @@ class Table:
         self._nodes: dict[bytes, Node] = {}
         self._answers: dict[bytes, Answer] = {}  # by question, folded
         self._turn = 0
-        self.counts: Counter[Counted] = Counter()
+        self._counts: Counter[_Counted] = Counter()
 
     def serve(self, zones: Iterable[FastZone]) -> None:
         """Answer for these zones from now on, the most specific of a name first."""
         self._zones = tuple(zones)
         self.forget(None)
+
+    def move(self, fast: FastZone, zone: Zone) -> None:
+        """Answer from the next version of one of them."""
+        fast.move_to(zone)
+        self.forget(zone.changed)
 
     def forget(self, names: Iterable[Name] | None) -> None:
         """Let go of names that have changed; None is all of them."""
@@ -141,6 +204,32 @@ class Table:
             node = self._nodes.pop(name, None)
             for qtype in node.asked if node is not None else ():
                 self._answers.pop(_question(name, qtype), None)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def prepare(self, limit: int) -> bool:
+        """Do nothing: names are looked for in the zones themselves."""
+        del limit
+        return True
+
+    def tallies(self) -> dict[Cell, Tally]:
+        """Return what was counted since the last time."""
+        found: dict[Cell, Tally] = {}
+        for (zone, qtype, rcode, records, size, dnssec_ok, way, bound), times in self._counts.items():
+            cell = Cell(zone, qtype, rcode, dnssec_ok, way)
+            tally = found.get(cell) or found.setdefault(cell, new_tally())
+            tally.query_sizes[bisect_left(SIZES, size)] += times
+            tally.response_sizes[bisect_left(SIZES, size + records)] += times
+            tally.durations[bound] += times
+            tally.query_octets += size * times
+            tally.response_octets += (size + records) * times
+        for fast in self._zones:  # what is reported is a zone's sum
+            of_zone = next((tally for cell, tally in found.items() if cell.zone == fast.index), None)
+            if of_zone is not None:
+                of_zone.nanoseconds, fast.spent = fast.spent, 0
+        self._counts.clear()
+        return found
 
     def respond(self, wire: bytes, way: Way = Way.UDP4) -> bytes | None:
         """Return the response to a message, None where it is the responder's to answer."""
@@ -160,7 +249,7 @@ class Table:
         answer = self._answers.get(question.lower()) or self._find(question)
         if answer is None:
             return None
-        zone, by_query, counts, rendered, offset, cell = answer
+        zone, by_query, counts, rendered, offset, qtype, rcode, size = answer
         flags = by_query.get(wire[2:4])
         if flags is None:
             return None
@@ -176,8 +265,9 @@ class Table:
         if len(response) > (limit if way is Way.UDP4 or way is Way.UDP6 else MAX_MESSAGE):
             return None
         spent = perf_counter_ns() - begun
+        bound = 0 if spent <= QUICK else bisect_left(_BOUNDS, spent)
+        self._counts[zone.index, qtype, rcode, size, len(wire), dnssec_ok, way, bound] += 1
         zone.spent += spent
-        self.counts[cell, len(wire), dnssec_ok, way, 0 if spent <= QUICK else bisect_left(_BOUNDS, spent)] += 1
         return response
 
     def _rotated(self, rendered: Rendered) -> bytes:
@@ -225,9 +315,8 @@ def _answer(zone: FastZone, name: bytes, qtype: int, rendered: Rendered | None, 
     counts = b"\0\1" + records.to_bytes(2, "big") + (b"\0\0" if rendered else _IN)
     offset = HEADER_SIZE + len(name) - len(zone.zone.origin)
     counted = qtype if qtype in COUNTED_TYPES else 0
-    return Answer(
-        zone, _FLAGS[rcode], counts, rendered, offset, Cell(zone.index, counted, rcode, (rendered or zone.denial).size)
-    )
+    size = (rendered or zone.denial).size
+    return Answer(zone, _FLAGS[rcode], counts, rendered, offset, counted, rcode, size)
 
 
 def _question(name: bytes, qtype: int) -> bytes:
@@ -245,3 +334,8 @@ def _is_name(name: bytes) -> bool:
             return False
         index += 1 + name[index]
     return index == len(name) - 1
+
+
+def new_tally() -> Tally:
+    """Return the tally of nothing."""
+    return Tally([0] * (len(SIZES) + 1), [0] * (len(SIZES) + 1), [0] * (len(DURATIONS) + 1))

@@ -1,7 +1,7 @@
 """Equal values as one object, so that what a hundred thousand objects have in common is held once; no I/O."""
 
 from collections.abc import Hashable
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
@@ -9,14 +9,14 @@ T = TypeVar("T", bound=Hashable)
 # later may be held twice. Values cannot be remembered weakly (tuples and slim structs have no weak references).
 LIMIT = 8192
 
-_known: dict[Hashable, Hashable] = {}
+_known: dict[Any, Any] = {}
 
 
 def share(value: T) -> T:
     """Return an equal value that is shared with others, or this one, which then may be."""
-    known = _known.get(value)
+    known: T | None = _known.get(value)
     if known is None or type(known) is not type(value):  # 1 equals True, and structs hold both
         if len(_known) >= LIMIT:
             _known.clear()
         _known[value] = known = value
-    return cast("T", known)
+    return known

@@ -8,24 +8,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
 from dnsserver.events import Changed, Deleted
-from dnsserver.objects import Key, Kind, Object
+from dnsserver.objects import Key, Kind
 from dnsserver.sources.documents import Found, Item, Refused
 from dnsserver.sources.files import Content, Signature
+from dnsserver.sources.places import Places
 
 _MAX_NOTES = 20  # lines that one file may log at a time
 
 
-class Placed(msgspec.Struct, frozen=True, gc=False):
-    """An object and the line that its document starts on."""
+Objects = dict[Kind, Places]
 
-    value: Object
-    line: int
-
-
-Objects = dict[Kind, dict[Key, Placed]]
+_NO_PLACES = Places()  # of a kind that a file has none of; never added to
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +54,7 @@ class Contents:
     def takes_away(self, held: "Contents") -> bool:
         """Say whether believing this rather than `held` loses anything: that could be a file half written."""
         return bool(self.problem) or not all(
-            places.keys() <= self.objects.get(kind, {}).keys() for kind, places in held.objects.items()
+            places.within(self.objects.get(kind, _NO_PLACES)) for kind, places in held.objects.items()
         )
 
     @property
@@ -113,6 +107,8 @@ class Draft:
         notes = [*refused, *self._notes]
         if len(notes) > _MAX_NOTES:
             notes[_MAX_NOTES:] = [f"{self._path}: {len(notes) - _MAX_NOTES} more objects like these"]
+        for places in self._objects.values():
+            places.settle()
         return Contents(
             content.signature,
             content.young,
@@ -127,20 +123,21 @@ class Draft:
     def _place(self, item: Found) -> None:
         """Enter one object; of two with one name the later counts."""
         key = item.value.key
-        held = self._held.get(item.kind, {}).get(key)
-        value = held.value if held is not None and held.value == item.value else item.value
-        places = self._objects.setdefault(item.kind, {})
-        if (earlier := places.get(key)) is not None:
+        held = self._held.get(item.kind, _NO_PLACES).get(key)
+        value = held if held is not None and held == item.value else item.value
+        places = self._objects.setdefault(item.kind, Places())
+        if key in places:
             self._notes.append(
-                f"{self._path}:{item.line}: {title(item.kind, key)} replaces the one at {self._path}:{earlier.line}"
+                f"{self._path}:{item.line}: {title(item.kind, key)} replaces the one at {self._path}:{places.line(key)}"
             )
-        places[key] = Placed(value, item.line)
+        places.put(key, value, item.line)
 
     def _restore(self, item: Refused) -> bool:
         """Bring back the last good state of a refused object; say whether there is one."""
-        places = self._objects.setdefault(item.kind, {})
-        if item.key not in places and (held := self._held.get(item.kind, {}).get(item.key)) is not None:
-            places[item.key] = Placed(held.value, item.line)
+        places = self._objects.setdefault(item.kind, Places())
+        held = self._held.get(item.kind, _NO_PLACES).get(item.key)
+        if item.key not in places and held is not None:
+            places.put(item.key, held, item.line)
         return item.key in places
 
 
@@ -170,21 +167,29 @@ class Whole:
 
 def unite(files: Mapping[str, Contents]) -> Whole:
     """Return what files say together, in their order: the later wins."""
-    objects: Objects = {kind: {} for kind in Kind}
+    objects: Objects = {kind: Places() for kind in Kind}
     owners: dict[tuple[Kind, Key], str] = {}  # of the objects that stand in more than one file
     clashes = []
-    for path, contents in files.items():
-        for kind, places in contents.objects.items():
-            for key in objects[kind].keys() & places.keys():
+    for kind in Kind:
+        found = [(path, contents.objects[kind]) for path, contents in files.items() if kind in contents.objects]
+        if len(found) == 1:
+            objects[kind] = found[0][1]  # what one file alone says is not copied
+            continue
+        for path, places in found:
+            for key in objects[kind].common(places):
                 earlier = owners.get((kind, key)) or next(
                     one for one in files if key in files[one].objects.get(kind, ())
                 )
-                lines = (objects[kind][key].line, places[key].line)
+                lines = (objects[kind].line(key), places.line(key))
                 clashes.append(Clash(kind, key, earlier, path, lines))
                 owners[kind, key] = path
+            places.settle()
             objects[kind].update(places)
+        objects[kind].settle()
     kept = {
-        kind: tuple({key for contents in files.values() for one, key in contents.kept if one is kind} - places.keys())
+        kind: tuple(
+            {key for contents in files.values() for one, key in contents.kept if one is kind and key not in places}
+        )
         for kind, places in objects.items()
     }
     return Whole(objects, kept, frozenset(clashes))
@@ -195,12 +200,12 @@ def differences(old: Objects, new: Objects) -> list[Changed | Deleted]:
     return [event for kind in Kind for event in _differences_of(kind, old[kind], new[kind])]
 
 
-def _differences_of(kind: Kind, old: dict[Key, Placed], new: dict[Key, Placed]) -> Iterator[Changed | Deleted]:
+def _differences_of(kind: Kind, old: Places, new: Places) -> Iterator[Changed | Deleted]:
     """Yield the events of one kind."""
-    for key, placed in new.items():
+    for key, value in new.items():
         before = old.get(key)
-        if before is None or (before.value is not placed.value and before.value != placed.value):
-            yield Changed(kind, placed.value)
+        if before is None or (before is not value and before != value):
+            yield Changed(kind, value)
     for key in old:
         if key not in new:
             yield Deleted(kind, key)

@@ -2,14 +2,14 @@
 
 Everything here blocks (files, exec plugins, TLS material) and is meant for a worker thread. What goes wrong is told as
 a `SourceError` of our own words: the library's messages may quote a kubeconfig whole, tokens included.
+
+The library takes 20 MiB, so nothing imports this module before an API server is to be reached.
 """
 
 import asyncio
-import os
 import socket
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,36 +23,10 @@ from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 from dnsserver import __version__
 from dnsserver.sources.api import SourceError
-from dnsserver.sources.requests import RequestLimits
+from dnsserver.sources.config import ApiConfig, clean_token, set_token
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _EXEC_DEADLINE = 60.0  # seconds an exec plugin may take
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))  # a dead peer is noticed in a minute
-
-
-@dataclass(frozen=True, slots=True)
-class ApiConfig:
-    """How to reach the API server: CoreDNS's `endpoint`, `tls` and `kubeconfig`; by default, as a pod does.
-
-    A kubeconfig wins over an endpoint, an endpoint over the cluster we run in.
-    """
-
-    endpoint: str = ""  # URL
-    cert_file: str = ""  # client certificate, PEM
-    key_file: str = ""
-    ca_file: str = ""  # empty: the system's authorities
-    token_file: str = ""  # read again as it changes
-    kubeconfig: str = ""
-    context: str = ""  # empty: the kubeconfig's current-context
-    limits: RequestLimits = RequestLimits()  # noqa: RUF009 -- frozen, and so the same for all
-    service_account: Path = SERVICE_ACCOUNT
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-
-    def __str__(self) -> str:
-        """Name the place for a log line."""
-        if self.kubeconfig:
-            return f"kubeconfig {self.kubeconfig}" + (f", context {self.context}" if self.context else "")
-        return self.endpoint or "the cluster this pod runs in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +61,6 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def set_token(configuration: Configuration, token: str) -> None:
-    """Give the client a new bearer token."""
-    configuration.api_key["BearerToken"] = f"Bearer {token}"
-
-
 def read_token(path: Path) -> str:
     """Read a token file. Blocks; raises `SourceError`."""
     try:
@@ -101,12 +70,6 @@ def read_token(path: Path) -> str:
     if token is None:
         raise SourceError(f"token file {path}: is empty or not a token")
     return token
-
-
-def clean_token(content: bytes) -> str | None:
-    """Return the token that a file holds; None where it is empty or was caught half-written."""
-    token = content.strip()
-    return token.decode("ascii") if token and token.isascii() and b"\n" not in token and b"\r" not in token else None
 
 
 def _from_cluster(config: ApiConfig) -> tuple[Configuration, Path | None]:

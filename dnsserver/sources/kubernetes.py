@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import aiohttp
 from asyncio_extras import call_in_executor, open_async
@@ -15,8 +16,11 @@ from yarl import URL
 
 from dnsserver.sources.api import SourceError, UnreachableError
 from dnsserver.sources.backoff import Clock, SystemClock
-from dnsserver.sources.credentials import ApiConfig, Credentials, clean_token, load_credentials, set_token
+from dnsserver.sources.config import ApiConfig, clean_token, set_token
 from dnsserver.sources.requests import Limiter, RequestLimits, RequestStats
+
+if TYPE_CHECKING:
+    from dnsserver.sources.credentials import Credentials
 
 __all__ = [
     "ApiConfig",
@@ -47,12 +51,20 @@ async def connect(config: ApiConfig, *, clock: Clock | None = None) -> AsyncIter
     Nothing is asked of the API server yet: it may come later. Raises `SourceError` where the configuration cannot be
     used.
     """
-    credentials = await call_in_executor(load_credentials, config)
+    credentials = await call_in_executor(_load_credentials, config)
     connection = ApiConnection(config, credentials, clock or SystemClock())
     try:
         yield connection
     finally:
         await connection.close()
+
+
+def _load_credentials(config: ApiConfig) -> "Credentials":
+    """Build a client. Blocks; raises `SourceError`."""
+    # imported here, off the event loop: the library takes 20 MiB, which manifests do without
+    from dnsserver.sources.credentials import load_credentials
+
+    return load_credentials(config)
 
 
 class ApiResponse:
@@ -94,7 +106,7 @@ class ApiResponse:
 class _Session:
     """A client and how many answers of it are still being read; once it is replaced, the last of them closes it."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: "Credentials") -> None:
         self.client = credentials.client
         self.token_file = credentials.token_file
         self.answers = 0
@@ -103,7 +115,7 @@ class _Session:
 class ApiConnection:
     """A connection to one API server; made by `connect`."""
 
-    def __init__(self, config: ApiConfig, credentials: Credentials, clock: Clock) -> None:
+    def __init__(self, config: ApiConfig, credentials: "Credentials", clock: Clock) -> None:
         self._config = config
         self._clock = clock
         self._session = _Session(credentials)
@@ -217,7 +229,7 @@ class ApiConnection:
                 return False
             self._loaded = self._clock.now()
             try:
-                credentials = await call_in_executor(load_credentials, self._config)
+                credentials = await call_in_executor(_load_credentials, self._config)
             except SourceError as error:
                 self._complain(str(error))
                 return False

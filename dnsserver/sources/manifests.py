@@ -234,7 +234,7 @@ def _look_at(roots: Iterable[str]) -> list[Look]:
 
 def _pages(kind: Kind, whole: Whole) -> Iterator[ListedPage]:
     """Yield the pages of a list."""
-    values = [placed.value for placed in whole.objects[kind].values()]
+    values = list(whole.objects[kind].values())
     for start in range(0, len(values), PAGE):
         yield ListedPage(kind, tuple(values[start : start + PAGE]))
     if kept := whole.kept[kind]:

@@ -38,35 +38,66 @@ class Stream:
         return True
 
 
+class _Table:
+    """A version for each of many objects: by namespace and then by name, as a key for each takes as much again."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, dict[str, int]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._namespaces.values()))
+
+    def get(self, key: Key) -> int:
+        """Return an object's version, -1 where none is known."""
+        return self._namespaces.get(key[0], {}).get(key[1], -1)
+
+    def put(self, key: Key, version: int) -> None:
+        """Note an object's version."""
+        names = self._namespaces.get(key[0])
+        if names is None:
+            names = self._namespaces[key[0]] = {}
+        names[key[1]] = version
+
+    def discard(self, key: Key) -> None:
+        """Forget an object."""
+        names = self._namespaces.get(key[0])
+        if names is not None and names.pop(key[1], None) is not None and not names:
+            del self._namespaces[key[0]]
+
+    def names(self) -> dict[str, set[str]]:
+        """Return the names that are known, by namespace."""
+        return {namespace: set(names) for namespace, names in self._namespaces.items()}
+
+
 class Versions:
     """The version of each object that is there, as lists and watches have told so far."""
 
     def __init__(self) -> None:
-        self._told: dict[Key, int] = {}
-        self._listed: dict[Key, int] = {}
+        self._told = _Table()
+        self._listed = _Table()
         self._comparison: Comparison | None = None
 
     def list_started(self) -> None:
         """Begin a list, which counts once it has ended."""
-        self._listed = {}
+        self._listed = _Table()
 
     def list(self, head: Head) -> None:
         """Note one of its items."""
         version = comparable(head.resource_version)
         if version is not None:
-            self._listed[head.key] = version
+            self._listed.put(head.key, version)
 
     def list_ended(self) -> int:
         """Know what the list has told, and nothing else; return how many objects were known before."""
         before = len(self._told)
-        self._told, self._listed, self._comparison = self._listed, {}, None
+        self._told, self._listed, self._comparison = self._listed, _Table(), None
         return before
 
     def change(self, head: Head) -> None:
         """Note an object's newer state, whether it could be understood or not."""
         version = comparable(head.resource_version)
         if version is not None:
-            self._told[head.key] = version
+            self._told.put(head.key, version)
 
     def delete(self, head: Head) -> None:
         """Note that an object is gone."""
@@ -77,7 +108,7 @@ class Versions:
 
     def forget(self, key: Key) -> None:
         """Note that an object is gone, no matter since when."""
-        self._told.pop(key, None)
+        self._told.discard(key)
 
     def clear(self) -> None:
         """Know nothing."""
@@ -97,17 +128,17 @@ class Comparison:
     and that it does not have, has been missed: unless the watch has still to come to that version.
     """
 
-    def __init__(self, told: dict[Key, int]) -> None:
+    def __init__(self, told: _Table) -> None:
         self.version = 0  # of the list
         self.gone: dict[Key, int] = {}  # what the watch has told to be deleted since the list was asked for
         self._told = told
-        self._unseen = set(told)
+        self._unseen = told.names()
         self._newer: dict[Key, tuple[Head, bytes]] = {}
 
     def page(self, items: Iterable[tuple[Head, msgspec.Raw]]) -> None:
         """Take in some items of the list."""
         for head, raw in items:
-            self._unseen.discard(head.key)
+            self._unseen.get(head.key[0], set()).discard(head.key[1])
             if self._is_missed(head):
                 self._newer[head.key] = head, bytes(raw)  # a copy: the view would keep the whole page
 
@@ -117,9 +148,10 @@ class Comparison:
 
     def deleted(self) -> list[Key]:
         """Return the objects that were told, and were gone at the list's version."""
-        return [key for key in self._unseen if self._told.get(key, self.version + 1) <= self.version]
+        keys = ((namespace, name) for namespace, names in self._unseen.items() for name in names)
+        return [key for key in keys if 0 <= self._told.get(key) <= self.version]
 
     def _is_missed(self, head: Head) -> bool:
         """Say whether nothing as new as that was told of the object: neither a state of it nor its end."""
         version = comparable(head.resource_version)
-        return version is not None and version > max(self._told.get(head.key, -1), self.gone.get(head.key, -1))
+        return version is not None and version > max(self._told.get(head.key), self.gone.get(head.key, -1))

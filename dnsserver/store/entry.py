@@ -1,18 +1,22 @@
 """One Service as it is published: what each VMI and each EndpointSlice contributes to it; no I/O."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from immutables import Map
 
-from dnsserver.derive.endpoint import Endpoint, HostRecords
+from dnsserver.derive.endpoint import Endpoint, Host, HostRecords, host
+from dnsserver.derive.reverse import Home, Pointer
 from dnsserver.derive.service import PortLabels, PortRecords, ServiceView, publishes_itself, service_name, service_ports
 from dnsserver.derive.vmi import Rule
 from dnsserver.names import InvalidNameError, Name, from_labels
 from dnsserver.objects import Kind, Service
+from dnsserver.objects.shared import share
 from dnsserver.store.publication import Publication
 
 Source = tuple[Kind, str]  # what contributes: a VMI or an EndpointSlice of the Service's namespace, by name
+_Hosts = Map[bytes, Host | HostRecords]
+_Given = Host | tuple[Host, ...]  # what one source contributes; one endpoint alone, as nearly always, is no tuple
 
 
 class Entry:
@@ -22,40 +26,51 @@ class Entry:
         self._ttl = ttl
         self._unpublished = unpublished  # of all Services together
         self._refused: dict[str, Rule] = {}  # the VMIs that are selected but not published, and why
-        self._contributions: dict[Source, tuple[Endpoint, ...]] = {}
+        self._vmis: dict[str, _Given] = {}  # what each VMI contributes,
+        self._slices: dict[str, _Given] = {}  # and each EndpointSlice
         self._incomplete = False  # what the zones were last told of that
         self._foreign: set[str] = set()  # EndpointSlices with endpoints that are not ours to publish
         self._ready: set[str] = set()  # EndpointSlices with an endpoint that is ready, whoever publishes it
-        self._hosts: Map[bytes, HostRecords] = Map()  # by what precedes the Service's name, in wire form
+        # By what precedes the Service's name, without the first length octet: a label, nearly always. The zones have
+        # the same map below the Service's name, so that a host name costs nothing there.
+        self._hosts: _Hosts = Map()
         self._ports: Counter[PortLabels] = Counter()  # named ports of the endpoints
-        self._touched: dict[bytes, HostRecords | None] = {}  # names changed since the last flush, as they were
+        self._touched: dict[bytes, Host | HostRecords | None] = {}  # names changed since the last flush, as they were
         self._published: Service | None = None
         self._published_ports: frozenset[PortLabels] = frozenset()
 
     @property
-    def sources(self) -> Iterable[Source]:
-        """What contributes now, and the VMIs that might."""
-        return (*self._contributions, *((Kind.VMI, name) for name in self._refused))
+    def vmis(self) -> tuple[str, ...]:
+        """The VMIs that contribute now, and those that might."""
+        return (*self._vmis, *self._refused)
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The EndpointSlices that contribute now."""
+        return tuple(self._slices)
 
     def contribute(self, source: Source, endpoints: tuple[Endpoint, ...]) -> None:
         """Replace what one source contributes."""
-        before = self._contributions.get(source, ())
-        if before == endpoints:
+        kind, name = source
+        given = self._vmis if kind is Kind.VMI else self._slices
+        hosts = tuple(host(endpoint, self._ttl) for endpoint in endpoints)
+        before = _as_tuple(given.get(name, ()))
+        if before == hosts:
             return
-        if endpoints:
-            self._contributions[source] = endpoints
+        if hosts:
+            given[name] = hosts[0] if len(hosts) == 1 else hosts
         else:
-            del self._contributions[source]
+            del given[name]
         gone, new = list(before), []
-        for endpoint in endpoints:
-            if endpoint in gone:
-                gone.remove(endpoint)
+        for one in hosts:
+            if one in gone:
+                gone.remove(one)
             else:
-                new.append(endpoint)
-        for endpoint in gone:
-            self._change(endpoint, add=False)
-        for endpoint in new:
-            self._change(endpoint, add=True)
+                new.append(one)
+        for one in gone:
+            self._change(one, add=False)
+        for one in new:
+            self._change(one, add=True)
 
     def set_refused(self, name: str, rule: Rule | None) -> None:
         """Note the rule that keeps a VMI from being published here, None for none."""
@@ -73,7 +88,7 @@ class Entry:
     @property
     def has_ready(self) -> bool:
         """Whether any EndpointSlice has a ready endpoint, or a VMI contributes."""
-        return bool(self._ready or self._contributions)
+        return bool(self._ready or self._vmis or self._slices)
 
     def set_ready(self, name: str, *, ready: bool) -> None:
         """Note whether an EndpointSlice has an endpoint that is ready."""
@@ -82,19 +97,23 @@ class Entry:
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every endpoint that is published."""
-        return tuple(endpoint for host in self._hosts.values() for endpoint in host.endpoints)
+        return tuple(endpoint for one in self._hosts.values() for endpoint in one.endpoints)
 
-    def _change(self, endpoint: Endpoint, *, add: bool) -> None:
+    def _change(self, one: Host, *, add: bool) -> None:
         """Add or remove one endpoint at its name."""
-        prefix = endpoint.prefix
-        known = self._hosts.get(prefix)
-        self._touched.setdefault(prefix, known)
-        endpoints = list(known.endpoints) if known else []
-        (endpoints.append if add else endpoints.remove)(endpoint)
-        if endpoints:
-            self._hosts = self._hosts.set(prefix, HostRecords(tuple(endpoints), self._ttl))
+        endpoint = one.endpoint
+        key = endpoint.prefix[1:] if endpoint.cluster else one.label
+        known = self._hosts.get(key)
+        self._touched.setdefault(key, known)
+        if known is None:
+            self._hosts = self._hosts.set(key, one)
+        elif known == one and not add:
+            self._hosts = self._hosts.delete(key)
         else:
-            self._hosts = self._hosts.delete(prefix)
+            endpoints = list(known.endpoints)
+            (endpoints.append if add else endpoints.remove)(endpoint)
+            left = HostRecords(tuple(endpoints), self._ttl) if len(endpoints) > 1 else host(endpoints[0], self._ttl)
+            self._hosts = self._hosts.set(key, left)
         for port in endpoint.ports:
             if port.name:
                 self._ports[port.labels] += 1 if add else -1
@@ -106,9 +125,12 @@ class Entry:
         the zones are right once it has ended.
         """
         if service is None:
-            for kind, name in self.sources:
-                self.contribute((kind, name), ())
+            for name in self.vmis:
+                self.contribute((Kind.VMI, name), ())
                 self.set_refused(name, None)
+                yield
+            for name in self.slices:
+                self.contribute((Kind.ENDPOINT_SLICE, name), ())
                 yield
         if hidden:
             service = None
@@ -122,9 +144,9 @@ class Entry:
         one = after or before
         for origin in publication.zones if one else ():
             owner = service_name(one, origin) if one else None
-            if owner is not None:
+            if one is not None and owner is not None:
                 self._flush_names(owner, origin, service, ports, publication)
-                yield from self._flush_hosts(owner, origin, publication)
+                yield from self._flush_hosts(owner, origin, publication, shared=not one.imported)
         self._published, self._published_ports = service, ports
         self._touched.clear()
 
@@ -156,19 +178,31 @@ class Entry:
             records = PortRecords(view, owner, labels) if view is not None and labels in ports else None
             publication.set(origin, name, records)
 
-    def _flush_hosts(self, owner: Name, origin: Name, publication: Publication) -> Iterator[None]:
-        """Set the names of the endpoints that have changed, and the PTR records that lead to them."""
+    def _flush_hosts(self, owner: Name, origin: Name, publication: Publication, *, shared: bool) -> Iterator[None]:
+        """Set the names of the endpoints that have changed, and the PTR records that lead to them.
+
+        They are `shared` with the zone where they are right below the Service: imported ones have two labels.
+        """
         primary = origin == publication.zones[0]
-        for prefix, before in self._touched.items():
-            name = Name(prefix + owner)
-            after = self._hosts.get(prefix)
-            publication.set(origin, name, after)
+        if shared:
+            publication.share(origin, owner, self._hosts)
+        for key, before in self._touched.items():
+            after = self._hosts.get(key)
+            one = after or before
+            if one is None:
+                continue  # came and went between two publications
+            prefix = one.endpoints[0].prefix
+            if shared:
+                publication.touch(origin, Name(prefix + owner), before)
+            else:
+                publication.set(origin, Name(prefix + owner), after)
             if primary:
+                pointer = Pointer(key[: prefix[0]], share(Home(Name(prefix[1 + prefix[0] :] + owner), self._ttl)))
                 had, has = _addresses(before), _addresses(after)
                 for address in had - has:
-                    publication.point(address, remove=(name,))
+                    publication.point(address, remove=(pointer,))
                 for address in has - had:
-                    publication.point(address, add=(name,))
+                    publication.point(address, add=(pointer,))
             yield
 
     def _point_service(self, before: Service | None, after: Service | None, publication: Publication) -> None:
@@ -184,6 +218,11 @@ class Entry:
             publication.point(address, add=(name,), service=True)
 
 
-def _addresses(host: HostRecords | None) -> set[bytes]:
+def _as_tuple(given: _Given) -> tuple[Host, ...]:
+    """Return what one source contributes."""
+    return given if isinstance(given, tuple) else (given,)
+
+
+def _addresses(known: Host | HostRecords | None) -> set[bytes]:
     """Return all addresses of a label."""
-    return {address for endpoint in host.endpoints for address in endpoint.addresses} if host else set()
+    return {address for endpoint in known.endpoints for address in endpoint.addresses} if known else set()

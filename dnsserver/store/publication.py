@@ -1,9 +1,13 @@
 """All zones that one cluster's objects make, edited together and published in one step; no I/O."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from dnsserver.derive.reverse import PointerRecords
-from dnsserver.names import Name, reverse_address, reverse_name
+from immutables import Map
+
+from dnsserver.derive.reverse import Home, Pointer, PointerRecords
+from dnsserver.names import Name, parent, reverse_address, reverse_name
+from dnsserver.objects.shared import share
 from dnsserver.zone import Fallback, Fixed, Records, Zone, ZoneEditor, find_origin
 
 # Nearly every address has one name, for which a tuple is the smallest; very many get a set that keeps its order.
@@ -11,6 +15,20 @@ _Names = tuple[Name, ...] | dict[Name, None]
 _FEW = 16
 
 _RELEASED = 20  # records let go of in one step
+
+
+_CROWD = 1000  # addresses that move before their PTR records are made in between: what is noted of each takes room
+
+
+@dataclass(slots=True)
+class _Move:
+    """An address whose names change."""
+
+    owner: Name
+    origin: Name | None  # of the reverse zone that it is in
+    services: _Names = ()  # the Services that have it as a cluster IP
+    endpoints: _Names = ()  # the endpoints that have it
+    pointer: Pointer | None = None  # the one that was added last
 
 
 def _with(names: _Names, name: Name) -> _Names:
@@ -40,25 +58,38 @@ class Publication:
         reverse_zones: tuple[Name, ...],
         ttl: int,
         fallbacks: tuple[Fallback, ...] = (),
+        own: Iterable[bytes] = (),
     ) -> None:
+        """Make empty zones. The names of `own` addresses are known also where they are in no reverse zone."""
         self._ttl = ttl
+        self._own = frozenset(own)
         self.zones = zones
         self._reverse_zones = reverse_zones
         self._editors = {origin: ZoneEditor(origin, ttl, fallbacks) for origin in zones}
         self._editors |= {origin: ZoneEditor(origin, ttl) for origin in reverse_zones}
-        self._services: dict[bytes, _Names] = {}  # which Services have an address as a cluster IP
-        self._endpoints: dict[bytes, _Names] = {}  # which endpoints have it
+        # The names of an address are read from its PTR records; of these addresses, which have none of their own:
+        self._kept: dict[bytes, tuple[_Names, _Names]] = {}
         self._apexes: dict[Name, Records] = {}  # what a zone's own name has besides
-        self._moved: set[bytes] = set()
+        self._moved: dict[bytes, _Move] = {}
         self._zones = {origin: editor.publish(0) for origin, editor in self._editors.items()}
         self._replaced: list[Records] = []  # records that the zones of last time have, and the next will not
 
     def set(self, origin: Name, name: Name, records: Records | None) -> None:
         """Give a name of one zone its records, or take it out."""
-        before = self._zones[origin].nodes.get(name)
+        before = self._zones[origin].node(name)
         if before is not None and before is not records:
             self._replaced.append(before)
         self._editors[origin].set(name, records)
+
+    def share(self, origin: Name, above: Name, children: "Map[bytes, Records]") -> None:
+        """Make these all the endpoints right below a name of one zone; `touch` says which of them differ."""
+        self._editors[origin].share(above, children)
+
+    def touch(self, origin: Name, name: Name, before: Records | None) -> None:
+        """Note that one of the names that are shared has other records than before."""
+        if before is not None:
+            self._replaced.append(before)
+        self._editors[origin].touch(name)
 
     def fix(self, origin: Name, names: Iterable[tuple[Name, Records]]) -> None:
         """Give a zone the names that it always has."""
@@ -67,50 +98,89 @@ class Publication:
             if name == origin:
                 self._apexes[origin] = records
                 if (address := reverse_address(origin)) is not None:
-                    self._moved.add(address)
+                    self._move(address)
 
     def point(
         self,
         address: bytes,
         *,
-        add: tuple[Name, ...] = (),
-        remove: tuple[Name, ...] = (),
+        add: tuple[Name | Pointer, ...] = (),
+        remove: tuple[Name | Pointer, ...] = (),
         service: bool = False,
     ) -> None:
         """Change which names an address has: those of endpoints, or those of Services with that cluster IP."""
-        targets = self._services if service else self._endpoints
-        names = targets.get(address, ())
-        for name in remove:
-            names = _without(names, name)
-        for name in add:
-            names = _with(names, name)
-        if names:
-            targets[address] = names
+        move = self._move(address)
+        if move is None:
+            return
+        names = move.services if service else move.endpoints
+        for target in remove:
+            names = _without(names, _name(target))
+        for target in add:
+            names = _with(names, _name(target))
+            move.pointer = target if isinstance(target, Pointer) else None
+        if service:
+            move.services = names
         else:
-            targets.pop(address, None)
-        self._moved.add(address)
+            move.endpoints = names
+
+    def _move(self, address: bytes) -> _Move | None:
+        """Return what is noted of an address that is to have other names; None where nobody asks for them."""
+        move = self._moved.get(address)
+        if move is None:
+            owner = reverse_name(address)
+            origin = find_origin(self._reverse_zones, owner)
+            if origin is None and address not in self._own:
+                return None
+            services, endpoints = self._known(address, owner, origin)
+            move = self._moved[address] = _Move(owner, origin, services, endpoints)
+        return move
+
+    def _known(self, address: bytes, owner: Name, origin: Name | None) -> tuple[_Names, _Names]:
+        """Return the names that an address has had since it last moved: of Services, and of endpoints."""
+        if origin is None or owner == origin:
+            return self._kept.get(address, ((), ()))
+        match self._editors[origin].node(owner):
+            case Pointer() as pointer:
+                return (), (pointer.name,)
+            case PointerRecords(services, endpoints):
+                return services, endpoints if len(endpoints) < _FEW else dict.fromkeys(endpoints)
+        return (), ()
 
     def endpoint_names(self, address: bytes) -> tuple[Name, ...]:
-        """Return the names that endpoints with an address have, in the first forward zone."""
-        return tuple(self._endpoints.get(address, ()))
+        """Return the names that endpoints have, in the first forward zone; of an own address, or one in a zone."""
+        move = self._moved.get(address)
+        if move is not None:
+            return tuple(move.endpoints)
+        owner = reverse_name(address)
+        return tuple(self._known(address, owner, find_origin(self._reverse_zones, owner))[1])
 
-    def _pointer(self, address: bytes) -> PointerRecords | None:
+    def _pointer(self, move: _Move) -> Pointer | PointerRecords | None:
         """Return the PTR records of an address."""
-        services, endpoints = self._services.get(address, ()), self._endpoints.get(address, ())
-        return PointerRecords(tuple(services), tuple(endpoints), self._ttl) if services or endpoints else None
+        services, endpoints = tuple(move.services), tuple(move.endpoints)
+        if len(endpoints) != 1 or services:
+            return PointerRecords(services, endpoints, self._ttl) if services or endpoints else None
+        (name,) = endpoints
+        if move.pointer is not None and move.pointer.name == name:
+            return move.pointer
+        return Pointer(name[1 : 1 + name[0]], share(Home(parent(name), self._ttl)))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many addresses have moved that they had better be prepared before there are more."""
+        return len(self._moved) >= _CROWD
 
     def prepare(self) -> Iterator[None]:
         """Give the addresses that have moved their PTR records; yields after each of them."""
         while self._moved:
-            address = self._moved.pop()
-            owner = reverse_name(address)
-            origin = find_origin(self._reverse_zones, owner)
-            if origin is not None:
-                records: Records | None = self._pointer(address)
-                if owner == origin:  # a zone of one address, as 10.0.0.0/27 makes them
-                    apex = self._apexes[origin].rrsets(origin)
-                    records = Fixed(apex + (records.rrsets(owner) if records else ()))
-                self.set(origin, owner, records)
+            address, move = self._moved.popitem()
+            records: Records | None = self._pointer(move)
+            if move.origin is None or move.owner == move.origin:
+                self._kept[address] = move.services, move.endpoints
+            if move.origin is not None:
+                if move.owner == move.origin:  # a zone of one address, as 10.0.0.0/27 makes them
+                    apex = self._apexes[move.origin].rrsets(move.origin)
+                    records = Fixed(apex + (records.rrsets(move.owner) if records else ()))
+                self.set(move.origin, move.owner, records)
             yield
 
     def publish(self, serial: int) -> tuple[Zone, ...]:
@@ -129,3 +199,8 @@ class Publication:
         while self._replaced:
             del self._replaced[-_RELEASED:]
             yield
+
+
+def _name(target: Name | Pointer) -> Name:
+    """Return the name that an address shall have."""
+    return target.name if isinstance(target, Pointer) else target

@@ -25,6 +25,7 @@ from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, 
 from dnsserver.store.config import StoreConfig
 from dnsserver.store.entry import Entry, Source
 from dnsserver.store.indexes import AddressIndex, PodIndex, SelectorIndex
+from dnsserver.store.marks import Marks
 from dnsserver.store.names import fallbacks, publish_apexes, publish_namespace, publish_pod
 from dnsserver.store.publication import Publication
 from dnsserver.store.table import Table
@@ -44,6 +45,7 @@ class Store:
         self._vmis: Table[VirtualMachineInstance] = Table()
         self._pod_objects: Table[Pod] = Table()
         self._staged: dict[Kind, dict[Key, Object]] = {}
+        self._first: set[Kind] = set()  # kinds whose list under way has nothing to replace, and so is not staged
         self._inbox: deque[tuple[Event, float]] = deque()  # events to take in, and when they came
         self._round: Iterator[None] | None = None  # what is left of the round that was cut short
         self._listed: set[Kind] = set()
@@ -58,11 +60,13 @@ class Store:
         self._entries: dict[Key, Entry] = {}
         self.unpublished: Counter[Rule] = Counter()  # VMIs that a headless Service selects, but has no names for
         self._whole: dict[str, set[str]] = {}  # namespace -> Services to derive from all that they have
-        self._dirty: dict[Key, set[Source]] = {}  # Service -> what contributes to it and has changed
+        self._dirty: dict[Key, Marks] = {}  # Service -> what contributes to it and has changed
         self._dirty_namespaces: set[str] = set()
         self._dirty_pods: set[tuple[str, bytes]] = set()  # (namespace, address)
         self._implied: set[str] = set()  # namespaces that exist because something is in them, while none is known
-        self._publication = Publication(config.zones, config.reverse_zones, config.ttl, fallbacks(config))
+        self._publication = Publication(
+            config.zones, config.reverse_zones, config.ttl, fallbacks(config), config.addresses
+        )
         self._publish_apexes((), config.addresses)
         self._now = 0.0  # of the refresh that is at work,
         self._next_serial = 0  # and what it says the serial shall be
@@ -148,12 +152,16 @@ class Store:
                 case ListedPage(kind, objects, kept):
                     yield from self._stage(kind, objects, kept, now)
                 case ListEnded(kind):
-                    yield from self._replace(kind, self._staged.pop(kind, {}), now)
+                    if kind not in self._first:
+                        yield from self._replace(kind, self._staged.pop(kind, {}), now)
+                    self._staged.pop(kind, None)
+                    self._first.discard(kind)
                     self._listed.add(kind)
                     self._absent.discard(kind)
                     self._know_vmis(kind, known=True)
                 case NotServed(kind):
                     self._staged.pop(kind, None)
+                    self._first.discard(kind)
                     yield from self._replace(kind, {}, now)
                     self._absent.add(kind)
                     self._know_vmis(kind, known=False)
@@ -173,9 +181,15 @@ class Store:
         match event:
             case ListStarted(kind):
                 self._staged[kind] = {}
+                if not self._synced and not len(self._table(kind)):
+                    self._first.add(kind)
+                else:
+                    self._first.discard(kind)
             case Changed(kind, value):
+                self._remember_staged(kind)
                 self._put(kind, value, now)
             case Deleted(kind, key, uid):
+                self._remember_staged(kind)
                 self._delete(kind, key, uid)
 
     def _stage(self, kind: Kind, objects: Iterable[Object], kept: Iterable[Key], now: float) -> Iterator[None]:
@@ -183,7 +197,14 @@ class Store:
 
         Before the first sync nothing is visible anyway: a page is taken in as it comes, and not all of them at the end.
         """
-        staged, table = self._staged.setdefault(kind, {}), self._table(kind)
+        table = self._table(kind)
+        if kind in self._first and not self._synced:
+            for value in objects:
+                self._put(kind, value, now)
+                yield
+            return
+        self._remember_staged(kind)
+        staged = self._staged.setdefault(kind, {})
         for value in objects:
             known = table.get(value.key)
             staged[value.key] = known if known is not None and known == value else value
@@ -195,6 +216,12 @@ class Store:
             if known is not None:
                 staged[key] = known
             yield
+
+    def _remember_staged(self, kind: Kind) -> None:
+        """Stage what the list under way has named so far, where something else is about to be told of its kind."""
+        if kind in self._first:
+            self._first.discard(kind)
+            self._staged[kind] = {value.key: value for value in self._table(kind)}
 
     def _replace(self, kind: Kind, objects: dict[Key, Object], now: float) -> Iterator[None]:
         """Make `objects` all there is of a kind."""
@@ -346,7 +373,14 @@ class Store:
     def _mark(self, service: Key, source: Source) -> None:
         """Note that one contribution to a Service has changed; before the first sync all will be derived anyway."""
         if self._synced:
-            self._dirty.setdefault(service, set()).add(source)
+            self._marks(service).add(source)
+
+    def _marks(self, service: Key) -> Marks:
+        """Return what is noted of a Service."""
+        marks = self._dirty.get(service)
+        if marks is None:
+            marks = self._dirty[service] = Marks()
+        return marks
 
     def _mark_whole(self, service: Key) -> None:
         """Note that a Service itself has changed."""
@@ -389,16 +423,17 @@ class Store:
             for vmi in self._vmis.in_namespace(namespace).values():
                 for name in self._selectors.services(vmi):
                     if name in names:
-                        self._dirty[namespace, name].add((Kind.VMI, vmi.name))
+                        self._marks((namespace, name)).vmis.add(vmi.name)
                 yield
 
     def _expand_service(self, key: Key) -> Iterator[None]:
         """Note all that contributes to a Service now, and its EndpointSlices; its VMIs are looked for together."""
-        sources = self._dirty.setdefault(key, set())
-        sources.update((Kind.ENDPOINT_SLICE, one) for one in self._service_slices.get(key, ()))
+        marks = self._marks(key)
+        marks.slices.update(self._service_slices.get(key, ()))
         if key in self._entries:
-            for source in self._entries[key].sources:
-                sources.add(source)
+            marks.slices.update(self._entries[key].slices)
+            for name in self._entries[key].vmis:
+                marks.vmis.add(name)
                 yield
         yield
 
@@ -433,13 +468,18 @@ class Store:
             yield from self._expire(self._now)
             yield from self._expand()
             while self._dirty:
-                key, sources = self._dirty.popitem()
-                yield from self._derive(key, sources)
+                key, marks = self._dirty.popitem()
+                yield from self._derive(key, marks)
+                if self._publication.crowded:
+                    yield from self._publication.prepare()
             yield from self._publish_pods()
             if (servers := self._name_servers()) != self._servers:
                 self._publish_apexes(*servers)
             yield from self._publication.prepare()
-            if not self._inbox:
+            overdue = (
+                self._deadlines and self._deadlines[0][0] <= self._now
+            )  # time went on while the round was cut short
+            if not self._inbox and not overdue:
                 break
         self.zones = self._publication.publish(self._next_serial)
         if self._changes:
@@ -455,12 +495,12 @@ class Store:
             self._mark_whole(service.key)
             yield
 
-    def _derive(self, key: Key, sources: set[Source]) -> Iterator[None]:
+    def _derive(self, key: Key, marks: Marks) -> Iterator[None]:
         """Derive a Service's changed contributions, then bring the zones in line with them."""
         service = self._published(key)
         entry = self._entries.get(key) or Entry(self._config.ttl, self.unpublished)
-        while sources and service is not None:
-            self._contribute(entry, service, sources.pop(), self._now)
+        while service is not None and (source := marks.pop()):
+            self._contribute(entry, service, source, self._now)
             yield
         empty = service is not None and self._config.ignore_empty and bool(service.cluster_ips)
         yield from entry.flush(service, self._publication, hidden=empty and not entry.has_ready)

@@ -3,8 +3,8 @@
 from dnsserver.transports.descriptors import raise_limit
 from dnsserver.transports.dispatch import Dispatch, ListenerLostError, TransportStats
 from dnsserver.transports.roster import Roster, RosterLimits
+from dnsserver.transports.serveudp import serve_udp
 from dnsserver.transports.tcp import TcpLimits, serve_tcp
-from dnsserver.transports.udp import serve_udp
 
 __all__ = [
     "Dispatch",

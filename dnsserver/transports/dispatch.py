@@ -165,8 +165,10 @@ def _discard(answer: Awaitable[Response]) -> None:
         answer.cancel()
 
 
-def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+def bind(host: str, port: int, kind: socket.SocketKind, *, shared: bool = False) -> socket.socket:
     """Return a non-blocking socket bound to a literal address; port 0 picks a free one. Raises OSError.
+
+    A `shared` address can be bound again by others who ask for that.
 
     An IPv6 socket takes IPv6 only, so `0.0.0.0` and `::` can be bound side by side.
     """
@@ -178,6 +180,8 @@ def bind(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for TIME_WAIT
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
     except BaseException:
         sock.close()

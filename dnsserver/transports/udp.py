@@ -6,13 +6,12 @@ fails in a way that it does not know.
 """
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -29,19 +28,13 @@ from dnsserver.transports.ancillary import (
 )
 from dnsserver.transports.backlog import MAX_AGE, Backlog
 from dnsserver.transports.dispatch import (
-    MAX_IN_FLIGHT,
-    Dispatch,
     Dispatcher,
-    ListenerLostError,
     OnLost,
     Response,
-    TransportStats,
-    bind,
     bound_address,
     without_scope,
 )
 
-RECEIVE_BUFFER = 4 * 1024 * 1024  # octets asked for; the kernel gives at most net.core.rmem_max
 MAX_DATAGRAM = 65535  # octets
 BATCH = 64  # datagrams read before everything else on the event loop has its turn,
 TURN = 0.01  # or seconds: what needs more than 0.2 ms for an answer gets smaller batches
@@ -52,47 +45,6 @@ Ready: TypeAlias = Callable[[bytes], bytes | None]  # the response to a message 
 
 _NO_SOCKET = frozenset({errno.EBADF, errno.ENOTSOCK})
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
-
-
-@contextlib.asynccontextmanager
-async def serve_udp(
-    dispatch: Dispatch,
-    host: str,
-    port: int,
-    *,
-    server_name: str,
-    ready: Ready = lambda _: None,
-    stats: TransportStats | None = None,
-    on_lost: OnLost | None = None,
-    max_in_flight: int = MAX_IN_FLIGHT,
-    grace: float = 0.0,
-) -> AsyncIterator[tuple[str, int]]:
-    """Answer the datagrams sent to a literal address while the context is open; yields the bound (host, port).
-
-    What `ready` has an answer for is answered with that, and `dispatch` is asked for the rest.
-
-    Responses leave from the address that was asked, also where a wildcard is bound (RFC 2181, section 4.1). Who asks
-    more than can be answered in time gets silence for the rest, the oldest first: of the datagrams, and of the answers
-    that are waited for.
-
-    Leaving the context gives answers in flight `grace` seconds, reads what has come meanwhile, and closes the socket.
-    Should the socket end before, `on_lost` is called within `CHECK_EVERY`, and leaving raises `ListenerLostError`.
-    """
-    sock = bind(host, port, socket.SOCK_DGRAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        dispatcher = Dispatcher(dispatch, stats or TransportStats(), max_in_flight, replace_oldest=True)
-        listener = UdpListener(sock, dispatcher, server_name, on_lost, ready)
-        listener.start()
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        yield listener.address
-    finally:
-        await listener.close(grace)
-    if listener.lost:
-        raise ListenerLostError(f"the UDP socket of {server_name} was lost") from listener.reason
 
 
 class UdpListener:
@@ -127,9 +79,15 @@ class UdpListener:
 
     def start(self) -> None:
         """Read from now on."""
-        self._loop.add_reader(self._sock, self._readable)
+        self._start_reading()
         self._reading = True
         self._check = self._loop.call_later(CHECK_EVERY, self._check_socket)
+
+    def _start_reading(self) -> None:
+        self._loop.add_reader(self._sock, self._readable)
+
+    def _end_reading(self) -> None:
+        self._loop.remove_reader(self._sock)
 
     async def close(self, grace: float) -> None:
         """Let answers in flight finish, then answer what else has come so far, and close the socket.
@@ -220,9 +178,9 @@ class UdpListener:
             return  # silence; a datagram is one message, so several are silence too
         try:
             if source:
-                self._sock.sendmsg((response,), source, 0, peer)
+                self._sock.sendmsg((response,), source, socket.MSG_DONTWAIT, peer)
             else:
-                self._sock.sendto(response, peer)
+                self._sock.sendto(response, socket.MSG_DONTWAIT, peer)
         except MemoryError:
             self._stats.send_drops += 1
         except OSError as error:
@@ -267,7 +225,7 @@ class UdpListener:
     def _stop_reading(self) -> None:
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._sock)
+            self._end_reading()
         if self._check is not None:
             self._check.cancel()
             self._check = None

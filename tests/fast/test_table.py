@@ -1,12 +1,14 @@
 """Answers at hand are the responder's own, octet for octet; everything that is not plain is left to it."""
 
 import struct
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from dnsserver.fast.rendering import denial, render
-from dnsserver.fast.table import FastZone, Table, Way
+from dnsserver.fast.table import Answers, Cell, FastZone, Table, Way
 from dnsserver.message import Transport
 from dnsserver.names import Name, from_text
 from dnsserver.wire import parse_response
@@ -16,11 +18,46 @@ from tests.fast import support
 from tests.fast.support import FLAGS, OPTS, queries, responder
 from tests.fuzz import mutate_packet
 
+try:
+    from dnsserver.fast.compiled import CompiledTable
+except ImportError:  # no compiler was there
+    TABLES: list[type] = [Table]
+else:
+    TABLES = [Table, CompiledTable]
 
-def table_of(zones: tuple[Zone, ...], *, rotates: bool = False, missing: bool = True) -> Table:
-    """Return a table of zones."""
+Make = Callable[..., Answers]
+
+
+def fast_zones(zones: Iterable[Zone], *, rotates: bool = False, missing: bool = True) -> list[FastZone]:
+    """Return zones as tables have them; pods have names by their addresses."""
     ordered = sorted(zones, key=lambda zone: len(zone.origin), reverse=True)
-    return Table(FastZone(index, zone, rotates=rotates, missing=missing) for index, zone in enumerate(ordered))
+    return [
+        FastZone(index, zone, rotates=rotates, missing=missing, made=[Name(b"\3pod" + zone.origin)])
+        for index, zone in enumerate(ordered)
+    ]
+
+
+def prepared(table: Answers) -> Answers:
+    """Return a table that has nothing left to prepare."""
+    while not table.prepare(100):
+        pass
+    return table
+
+
+@pytest.fixture(params=TABLES)
+def table_of(request: pytest.FixtureRequest) -> Make:
+    """Return what makes a table of zones: in Python, and in C where that was built."""
+
+    def make(zones: Iterable[Zone], **options: bool) -> Answers:
+        table: Answers = request.param(fast_zones(zones, **options))
+        return prepared(table)
+
+    return make
+
+
+def before_names(zone: Zone) -> frozenset[Name]:
+    """Return every name of a zone."""
+    return frozenset(zone.names())
 
 
 def plain(name: str, qtype: int = 1, *, flags: int = 0x0100, opt: bytes = b"") -> bytes:
@@ -29,7 +66,7 @@ def plain(name: str, qtype: int = 1, *, flags: int = 0x0100, opt: bytes = b"") -
     return head + from_text(name) + struct.pack("!HH", qtype, 1) + opt
 
 
-def test_agreement() -> None:
+def test_agreement(table_of: Make) -> None:
     """A table that knows more and more never says anything that the responder would not."""
     zones = support.store().zones
     table = table_of(zones)
@@ -42,7 +79,7 @@ def test_agreement() -> None:
     assert ready > 8_000
 
 
-def test_agreement_over_tcp() -> None:
+def test_agreement_over_tcp(table_of: Make) -> None:
     """Without the limits of datagrams."""
     zones = support.store().zones
     table = table_of(zones)
@@ -51,7 +88,7 @@ def test_agreement_over_tcp() -> None:
         assert response is None or response == responder(zones, wire, Transport.TCP), wire.hex()
 
 
-def test_agreement_on_mutated_packets() -> None:
+def test_agreement_on_mutated_packets(table_of: Make) -> None:
     """Whatever is wrong with a packet."""
     zones = support.store().zones
     table = table_of(zones)
@@ -64,7 +101,7 @@ def test_agreement_on_mutated_packets() -> None:
 
 
 @pytest.mark.parametrize("opt", ["none", "plain"])
-def test_cut_off(opt: str) -> None:
+def test_cut_off(table_of: Make, opt: str) -> None:
     """A query that ends too soon has no answer here."""
     table = table_of(support.store().zones)
     wire = plain("vm1.db.ns1.svc.cluster.local", opt=OPTS[opt])
@@ -88,7 +125,7 @@ def test_cut_off(opt: str) -> None:
 )
 @pytest.mark.parametrize("opt", ["none", "plain", "do", "zero"])
 @pytest.mark.parametrize("flags", FLAGS[:6])
-def test_ready(name: str, qtype: int, opt: str, flags: int) -> None:
+def test_ready(table_of: Make, name: str, qtype: int, opt: str, flags: int) -> None:
     """What clusters ask for all day, for the first time and again."""
     zones = support.store().zones
     table = table_of(zones)
@@ -114,13 +151,13 @@ def test_ready(name: str, qtype: int, opt: str, flags: int) -> None:
         ("vm1.db.ns1.svc.cluster.local", 43),
     ],
 )
-def test_the_responders(name: str, qtype: int) -> None:
+def test_the_responders(table_of: Make, name: str, qtype: int) -> None:
     """What is not rendered, asked for twice."""
     table = table_of(support.store().zones)
     assert [table.respond(plain(name, qtype)) for _ in range(2)] == [None, None]
 
 
-def test_missing_names_of_another_plugin() -> None:
+def test_missing_names_of_another_plugin(table_of: Make) -> None:
     """Where NXDOMAIN falls through, what exists is answered and nothing else."""
     table = table_of(support.store().zones, missing=False)
     assert table.respond(plain("vm1.db.ns1.svc.cluster.local")) is not None
@@ -128,16 +165,18 @@ def test_missing_names_of_another_plugin() -> None:
     assert table.respond(plain("nowhere.cluster.local")) is None
 
 
-def test_names_of_other_server_blocks() -> None:
+def test_names_of_other_server_blocks(table_of: Make) -> None:
     """A zone below is not this one's to answer for, nor is its name."""
+    table = table_of(())
     (zone, *_) = support.store().zones
-    table = Table([FastZone(0, zone, rotates=False, missing=True, outside=[from_text("ns1.svc.cluster.local")])])
+    table.serve([FastZone(0, zone, rotates=False, missing=True, outside=[from_text("ns1.svc.cluster.local")])])
+    prepared(table)
     assert table.respond(plain("vm1.db.ns1.svc.cluster.local")) is None
     assert table.respond(plain("ns1.svc.cluster.local")) is None
     assert table.respond(plain("svc.cluster.local")) is not None
 
 
-def test_rotation() -> None:
+def test_rotation(table_of: Make) -> None:
     """Every record comes first in its turn; nothing else changes."""
     zones = support.store().zones
     table = table_of(zones, rotates=True)
@@ -148,12 +187,15 @@ def test_rotation() -> None:
     assert all(len(found) == 20 for found in answers)
 
 
-def test_changes() -> None:
+def test_changes(table_of: Make) -> None:
     """What has changed is rendered anew, and a denial has the serial of its zone."""
     store = store_of(support.objects())
     before = store.zones
-    table = table_of(before)
-    (fast,) = (one for one in table._zones if one.zone.origin == ZONE)
+    fasts = fast_zones(before)
+    table = table_of(())
+    table.serve(fasts)
+    prepared(table)
+    (fast,) = (one for one in fasts if one.zone.origin == ZONE)
     asked = [
         plain(name) for name in ("vm1.db.ns1.svc.cluster.local", "nowhere.cluster.local", "db.ns1.svc.cluster.local")
     ]
@@ -163,31 +205,46 @@ def test_changes() -> None:
     editor.set(from_text("vm1.db.ns1.svc.cluster.local"), Fixed())
     after = editor.publish(99)
     assert after.changed is not None
-    fast.move_to(after)
-    table.forget({*after.changed, from_text("db.ns1.svc.cluster.local")})
+    table.move(fast, replace(after, changed=after.changed | before_names(before[0])))
     for wire in asked:
         assert table.respond(wire) == responder((after, *before[1:]), wire)
+    table.move(fast, replace(before[0], changed=None))  # all of it
+    prepared(table)
+    for wire in asked:
+        assert table.respond(wire) == responder(before, wire)
 
 
-def test_a_denial_is_kept_for_names_that_exist_alone() -> None:
+def test_a_denial_is_kept_for_names_that_exist_alone(table_of: Make) -> None:
     """Random names take no memory."""
     table = table_of(support.store().zones)
     for number in range(1000):
         assert table.respond(plain(f"x{number}.db.ns1.svc.cluster.local")) is not None
         assert table.respond(plain(f"1-2-{number >> 8}-{number & 255}.ns1.pod.cluster.local")) is None
-    assert not table._nodes
-    assert not table._answers
+    assert len(table) == 0
 
 
-def test_counts() -> None:
+def test_counts(table_of: Make) -> None:
     """Queries are counted by what they have in common."""
     table = table_of(support.store().zones)
     plain_one, with_do = plain("vm1.db.ns1.svc.cluster.local"), plain("vm1.db.ns1.svc.cluster.local", opt=OPTS["do"])
     for wire in (plain_one, plain_one, with_do, plain("nowhere.cluster.local"), plain("example.org")):
         table.respond(wire)
-    found = {(cell.qtype, cell.rcode, size, do): count for (cell, size, do, _, _), count in table.counts.items()}
-    denied = len(plain("nowhere.cluster.local"))
-    assert found == {(1, 0, len(plain_one), False): 2, (1, 0, len(with_do), True): 1, (1, 3, denied, False): 1}
+    table.respond(plain_one, Way.TCP6)
+    found = table.tallies()
+    assert {cell._replace(zone=0): sum(tally.durations) for cell, tally in found.items()} == {
+        Cell(0, 1, 0, False, Way.UDP4): 2,
+        Cell(0, 1, 0, True, Way.UDP4): 1,
+        Cell(0, 1, 3, False, Way.UDP4): 1,
+        Cell(0, 1, 0, False, Way.TCP6): 1,
+    }
+    assert len({cell.zone for cell in found}) == 1
+    (twice,) = (tally for cell, tally in found.items() if cell[1:] == (1, 0, False, Way.UDP4))
+    assert twice.query_octets == 2 * len(plain_one)
+    assert twice.response_octets == 2 * (len(plain_one) + len(from_text("vm1.db.ns1.svc.cluster.local")) + 14)
+    assert (sum(twice.query_sizes), sum(twice.response_sizes)) == (2, 2)
+    assert (twice.query_sizes[1], twice.response_sizes[1]) == (2, 2)
+    assert sum(tally.nanoseconds for tally in found.values()) > 0
+    assert table.tallies() == {}
 
 
 def test_rendered() -> None:

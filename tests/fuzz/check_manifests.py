@@ -56,7 +56,7 @@ def _check_published(contents: Contents) -> None:
     whole = unite({"file": contents})
     store = Store(CONFIG)
     for kind in Kind:
-        values = tuple(placed.value for placed in whole.objects[kind].values())
+        values = tuple(whole.objects[kind].values())
         for event in (ListStarted(kind), ListedPage(kind, values, whole.kept[kind]), ListEnded(kind)):
             store.apply(event, 0.0)
     assert store.refresh(0.0, serial=1)

@@ -160,7 +160,7 @@ class World:
         texts = " ".join(f'"{"t" * 200}{number}"' for number in range(12))
         (folder / "db.example.org").write_text(ZONE_FILE.replace("{texts}", texts))
         self.setup = set_up(parse(COREFILE), folder=folder, port=53)
-        generation = Generation(self.setup, self.counted)
+        generation = Generation(self.setup, self.counted, {})
         runtime = Runtime(
             metrics=Metrics("0", "0"),
             http=AdminServers(),

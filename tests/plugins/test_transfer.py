@@ -4,6 +4,7 @@ import ipaddress
 import json
 import logging
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -292,11 +293,11 @@ async def test_multicluster_and_orphans(world: World) -> None:
 def test_very_many_names() -> None:
     """They come in the order of their labels from the right, and no step to the next of them is a long one."""
     total = 4000
-    rrsets = whole_rrsets(
-        zone(*(addresses(f"vm{number % 10}.s{number // 10}.ns.svc", "10.0.0.1") for number in range(total)))
-    )
+    rrsets = whole_rrsets(zone(*(addresses(f"vm{number}.s{number % 2}.ns.svc", "10.0.0.1") for number in range(total))))
     owners = [to_text(one.owner) if one.rdatas else "" for one in rrsets]
-    assert owners[1:9] == [""] * 8  # one pause for each run that was sorted
+    assert ",".join(owners).count(",,,") >= 2  # one pause for each run that was sorted: four for each Service
+    pauses = [place for place, owner in enumerate(owners) if not owner]
+    assert max(after - before for before, after in pairwise(pauses)) <= 501
     found = [owner for owner in owners if owner][1:-1]
     assert len(found) == total
     assert found == sorted(found, key=lambda text: text.split(".")[::-1])

@@ -16,7 +16,7 @@ import yaml
 
 from dnsserver.objects import Kind
 from dnsserver.sources.api import SourceError, UnreachableError
-from dnsserver.sources.credentials import clean_token
+from dnsserver.sources.config import clean_token
 from dnsserver.sources.kubernetes import ApiConfig, ApiConnection, connect
 from dnsserver.sources.watch import ResourceWatch
 from tests.fakes.api_clock import FakeClock

@@ -89,3 +89,19 @@ def test_events_meanwhile_come_after_the_list(store: Store, done: int) -> None:
     assert build.look(store, "vm6.db.ns1.svc") == {"10.1.0.6"}
     assert build.look(store, "vm7.db.ns1.svc") == {"10.2.0.7"}
     assert build.look(store, "vm8.db.ns1.svc") is None
+
+
+def test_time_that_passes_while_a_round_is_cut_short() -> None:
+    """What ran out meanwhile is seen with the round, however far it had got when its time came."""
+    moving = {"targetNode": "node1", "endTimestamp": "2026-01-01T00:00:00Z"}
+    for done in range(40):
+        store = Store(build.CONFIG)
+        build.apply_all(store, build.lists([build.namespace(), build.service(), build.vmi(migration=moving)]), 0.0)
+        store.refresh(0.0, serial=1)
+        store.apply(Changed(Kind.VMI, build.vmi(ready=False, migration=moving)), 1.0)
+        store.apply(ListStarted(Kind.VMI), 1.0)
+        store.apply(ListedPage(Kind.VMI, (build.vmi(ready=False, migration=moving),)), 1.0)
+        store.apply(ListEnded(Kind.VMI), 1.0)
+        store.refresh(2.0, serial=2, limit=done)
+        assert store.refresh(1000.0, serial=3)
+        assert (store.deadline, build.look(store, "vm1.db.ns1.svc")) == (None, None)

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from dnsserver import fastpath
+from dnsserver.fast.table import Table
 from dnsserver.message import Client, Query
 from dnsserver.names import from_text
 from dnsserver.records import RRType
-from dnsserver.transports import udp
+from dnsserver.transports import serveudp
 from dnsserver.transports.dispatch import bind
 from dnsserver.wire import encode_query
 
@@ -96,14 +98,15 @@ class Scripted(socket.socket):
 
 
 def scripted_sockets(monkeypatch: pytest.MonkeyPatch) -> list[Scripted]:
-    """Return what will hold the UDP sockets that listeners bind from now on."""
+    """Return what will hold the UDP sockets that listeners bind from now on; all of them are read in Python."""
     made: list[Scripted] = []
 
-    def scripted(*args: Any) -> Scripted:
+    def scripted(*args: Any, shared: bool = False) -> Scripted:
         made.append(Scripted(bind(*args)))
         return made[-1]
 
-    monkeypatch.setattr(udp, "bind", scripted)
+    monkeypatch.setattr(serveudp, "bind", scripted)
+    monkeypatch.setattr(fastpath, "new_table", Table)
     return made
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from dnsserver.message import Client, Transport
-from dnsserver.transports import ListenerLostError, TransportStats, ancillary, serve_udp, udp
+from dnsserver.transports import ListenerLostError, TransportStats, ancillary, serve_udp, serveudp, udp
 from tests.transports.support import SERVER, Scripted, UdpClient, answered, echo, eventually, query, udp_client
 
 
@@ -378,7 +378,7 @@ async def test_a_batch_a_turn(seconds: float, most: int) -> None:
 
 async def test_the_kernels_drops_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit the receive buffer is known, a little later."""
-    monkeypatch.setattr(udp, "RECEIVE_BUFFER", 1)  # the kernel makes 2304 of it
+    monkeypatch.setattr(serveudp, "RECEIVE_BUFFER", 1)  # the kernel makes 2304 of it
     monkeypatch.setattr(udp, "CHECK_EVERY", 0.01)
     stats = TransportStats()
     async with serve_udp(echo, "127.0.0.1", 0, server_name=SERVER, stats=stats) as address:

@@ -1,0 +1,25 @@
+"""What has to be derived again; no I/O."""
+
+from dnsserver.objects import Kind
+from dnsserver.store.entry import Source
+
+
+class Marks:
+    """What contributes to one Service and has changed, by name."""
+
+    __slots__ = ("slices", "vmis")
+
+    def __init__(self) -> None:
+        self.vmis: set[str] = set()
+        self.slices: set[str] = set()
+
+    def add(self, source: Source) -> None:
+        """Note one of them."""
+        kind, name = source
+        (self.vmis if kind is Kind.VMI else self.slices).add(name)
+
+    def pop(self) -> Source | None:
+        """Take one of them out; None where there is none left."""
+        if self.vmis:
+            return Kind.VMI, self.vmis.pop()
+        return (Kind.ENDPOINT_SLICE, self.slices.pop()) if self.slices else None
