@@ -2,6 +2,7 @@
 """The door to loop.h: its table as `dnsserver.fast.table.Table` has it, and its loop as a listener drives it."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -20,10 +21,9 @@ cdef extern from "loop.h" nogil:
     #define READ_INT(place) __atomic_load_n(&(place), __ATOMIC_SEQ_CST)
     #define STORE_INT(place, value) __atomic_store_n(&(place), (value), __ATOMIC_SEQ_CST)
     #define STORE_ZONE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_SEQ_CST)
+    #define STORE_NAMES(place, value) __atomic_store_n(&(place), (value), __ATOMIC_SEQ_CST)
     """
     const unsigned MAX_ZONES, MAX_READERS, MAX_DENIAL, TYPES, SIZE_BOUNDS, TIME_BOUNDS, QUEUE
-    ctypedef struct pthread_mutex_t:
-        pass
     struct kind:
         uint16_t qtype, records, length, size
         unsigned start
@@ -78,9 +78,6 @@ cdef extern from "loop.h" nogil:
     struct loop:
         int fd, event, stop, error
         uint64_t messages, responses, send_errors, send_drops, shed, port_zero
-        pthread_mutex_t lock
-        waiting** queue
-        unsigned first, count
     uint64_t hash_of(table*, const uint8_t*, size_t)
     node* find(nodes*, uint64_t, const uint8_t*, size_t)
     kind* kinds_of(node*)
@@ -93,6 +90,8 @@ cdef extern from "loop.h" nogil:
     int parse(question*, const uint8_t*, size_t)
     size_t answer(table*, reader*, question*, uint8_t*, int, cell**)
     loop* new_loop(table*, reader*, int, uint16_t)
+    void free_loop(loop*)
+    waiting* take(loop*)
     void run(loop*)
     uint64_t nanoseconds()
     uint64_t READ(uint64_t)
@@ -100,18 +99,16 @@ cdef extern from "loop.h" nogil:
     int READ_INT(int)
     void STORE_INT(int, int)
     void STORE_ZONE(zone*, zone*)
+    void STORE_NAMES(names*, names*)
     unsigned bound_of(const double*, unsigned, double)
-    int pthread_mutex_lock(pthread_mutex_t*)
-    int pthread_mutex_unlock(pthread_mutex_t*)
-
-
 
 cdef class CompiledTable:
     """The table in C. Loops read it in their threads; everything else is for the event loop's thread."""
 
     cdef table* _table
     cdef list _fast  # FastZone, in the order of the table's zones
-    cdef list _readers  # (Way, index of the reader)
+    cdef list _readers  # Way of each
+    cdef list _idle  # indices of readers whose loops have ended
     cdef dict _ways  # Way -> index of the reader that stands for the event loop
     cdef object _names  # iterator over the names that are still to be noted, None once all are
     cdef dict _counted  # what `tallies` has returned so far, by reader and cell
@@ -133,7 +130,7 @@ cdef class CompiledTable:
             self._table.size_bounds[index] = bound
         for index, bound in enumerate(DURATIONS):
             self._table.time_bounds[index] = bound * 1e9
-        self._fast, self._readers, self._ways, self._counted = [], [], {}, {}
+        self._fast, self._readers, self._idle, self._ways, self._counted = [], [], [], {}, {}
         self._names = None
         self.serve(zones)
 
@@ -156,9 +153,13 @@ cdef class CompiledTable:
         free(table)
 
     cdef int _new_reader(self, object way) except -1:
-        """Return the index of a new reader."""
+        """Return the index of a new reader, or of one that is free by now: what it has counted is of the same way."""
         cdef int index = len(self._readers)
         cdef reader* new
+        for idle in self._idle:
+            if self._readers[idle] == way:
+                self._idle.remove(idle)
+                return idle
         if index == MAX_READERS:
             raise RuntimeError("too many readers of one table")
         new = <reader*>calloc(1, sizeof(reader))
@@ -178,8 +179,7 @@ cdef class CompiledTable:
         """Answer for these zones from now on, the most specific of a name first."""
         cdef unsigned i
         zones = list(zones)
-        if len(zones) > MAX_ZONES:
-            zones = []  # the responder answers for so many
+        del zones[MAX_ZONES:]  # the responder answers for more; the most specific ones are first
         for i in range(MAX_ZONES):
             self._put_zone(i, NULL)
         forget_all(self._table)
@@ -189,16 +189,23 @@ cdef class CompiledTable:
     def move(self, fast, zone):
         """Answer from the next version of one of them."""
         cdef bytes name
+        cdef list gone = []
         fast.move_to(zone)
+        if fast not in self._fast:
+            return
         if zone.changed is None:
             forget_all(self._table)
             self._note_anew()
             return
-        for name in zone.changed:
-            if not note(self._table, name, len(name), zone.lists(name)):
+        for name in zone.changed:  # in this order no reader sees what neither version says; see `answer`
+            if not any(one.zone.lists(name) for one in self._fast):
+                gone.append(name)
+            elif not note(self._table, name, len(name), 1):
                 raise MemoryError
             forget(self._table, name, len(name))
         self._render_zone(self._fast.index(fast))
+        for name in gone:
+            note(self._table, name, len(name), 0)
 
     def prepare(self, limit):
         """Note at most so many of the names that exist; say whether all are noted.
@@ -224,7 +231,7 @@ cdef class CompiledTable:
         cdef names* old = self._table.names
         self._names = ((fast, name) for fast in tuple(self._fast) for name in fast.zone.names())
         self._render_zones()  # without anything missing
-        self._table.names = NULL
+        STORE_NAMES(self._table.names, <names*>NULL)
         self._table.names_used = self._table.names_kept = 0
         retire(self._table, old)
 
@@ -240,7 +247,7 @@ cdef class CompiledTable:
         body = b"\0\0".join(pieces)
         suffixes = b"".join(bytes((len(one), _labels(one))) + one for one in (*fast.outside, *fast.made))
         cdef zone* new = NULL
-        if len(body) <= MAX_DENIAL:
+        if len(body) <= MAX_DENIAL and len(pieces) == 4:  # owner, MNAME and RNAME point to the origin
             new = <zone*>malloc(sizeof(zone) + len(origin) + len(suffixes))
             if new is NULL:
                 raise MemoryError
@@ -416,21 +423,22 @@ cdef class Loop:
 
     cdef loop* _loop
     cdef CompiledTable _table  # lives as long as the loop
+    cdef list _idle  # the table's
+    cdef int _index  # of the reader
 
-    def __cinit__(self, CompiledTable table, int fd, int port, way):
-        cdef int index = table._new_reader(way)
-        self._table = table
-        self._loop = new_loop(table._table, table._table.reader[index], fd, port)
+    def __cinit__(self, CompiledTable table not None, int fd, int port, way):
+        self._index = table._new_reader(way)
+        self._table, self._idle = table, table._idle
+        self._loop = new_loop(table._table, table._table.reader[self._index], fd, port)
         if self._loop is NULL:
-            raise MemoryError
+            self._idle.append(self._index)
+            raise OSError(errno, os.strerror(errno))
 
     def __dealloc__(self):
-        cdef unsigned i
         if self._loop is not NULL:
-            while self.take() is not None:
-                pass
-            os.close(self._loop.event)
-            free(self._loop)
+            free_loop(self._loop)
+            if self._idle is not None:  # a collector may have cleared it
+                self._idle.append(self._index)
 
     def fileno(self):
         """Return the descriptor that becomes readable where a datagram waits."""
@@ -462,13 +470,7 @@ cdef class Loop:
 
     def take(self):
         """Return the datagram that has waited longest, its peer and its control messages; None where none waits."""
-        cdef waiting* one = NULL
-        pthread_mutex_lock(&self._loop.lock)
-        if self._loop.count:
-            one = self._loop.queue[self._loop.first]
-            self._loop.first = (self._loop.first + 1) % QUEUE
-            self._loop.count -= 1
-        pthread_mutex_unlock(&self._loop.lock)
+        cdef waiting* one = take(self._loop)
         if one is NULL:
             return None
         try:

@@ -11,6 +11,7 @@
 #endif
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -31,7 +32,8 @@
 #define OWN_SIZE 1232 /* OWN_UDP_SIZE of message.py */
 #define PLAIN_SIZE 512
 #define CONTROL 128 /* octets of control messages */
-#define QUEUE 1024  /* datagrams that wait for the event loop */
+#define QUEUE 1024  /* datagrams that wait for the event loop, */
+#define QUEUE_OCTETS (2 << 20) /* and octets: whoever sends large ones gets no more memory for it */
 #define TYPES 17    /* that are counted: COUNTED_TYPES of table.py, the first is "other" */
 #define SIZE_BOUNDS 15
 #define TIME_BOUNDS 17
@@ -397,13 +399,29 @@ static unsigned bound_of(const double *bounds, unsigned count, double value)
     return i;
 }
 
+/* The node of a question's name as the table is now. */
+static const struct node *node_of(const struct table *table, const struct question *q, uint64_t hash)
+{
+    const struct nodes *nodes = LOAD(table->nodes);
+    return nodes ? find(nodes, hash, q->name, q->length) : NULL;
+}
+
+/* The zone that a question's name is in as the table is now, and its index. */
+static const struct zone *zone_of(const struct table *table, const struct question *q, unsigned *index)
+{
+    const struct zone *zone;
+    for (*index = 0; *index < MAX_ZONES && (zone = LOAD(table->zone[*index])); ++*index)
+        if (ends_with(q, zone->octets, zone->length, zone->labels))
+            return zone;
+    return NULL;
+}
+
 /* Write the response to a plain question that is ready; returns its length, 0 where it is the responder's to answer. */
 static size_t answer(const struct table *table, struct reader *reader, const struct question *q, uint8_t *out, int udp,
                      struct cell **counted)
 {
     uint64_t hash = hash_of(table, q->name, q->length);
-    const struct nodes *nodes = LOAD(table->nodes);
-    const struct node *node = nodes ? find(nodes, hash, q->name, q->length) : NULL;
+    const struct node *node = node_of(table, q, hash);
     const struct zone *zone = NULL;
     const struct kind *kind = NULL;
     unsigned index = 0, rcode = 0, records_size, limit = udp ? q->limit : 65535;
@@ -419,16 +437,16 @@ static size_t answer(const struct table *table, struct reader *reader, const str
                 kind = kinds + i;
         if (kind ? !kind->ready || (kind->lower && q->upper) : !node->closed)
             return 0;
-    } else {
-        const struct names *names = LOAD(table->names);
-        for (; index < MAX_ZONES && (zone = LOAD(table->zone[index])); index++)
-            if (ends_with(q, zone->octets, zone->length, zone->labels))
-                break;
-        if (index == MAX_ZONES || !zone || !zone->missing || !names)
+        if (!kind && node_of(table, q, hash) != node) /* it may be older than the zone, whose serial the denial has */
             return 0;
+    } else {
+        unsigned again;
+        if (!(zone = zone_of(table, q, &index)) || !zone->missing)
+            return 0;
+        const struct names *names = LOAD(table->names); /* after the zone: they know all that it has */
         const uint8_t *suffixes = zone->octets + zone->length;
-        if (any_ends(q, &suffixes, zone->outsides) || any_ends(q, &suffixes, zone->mades) || may_be_made(q) ||
-            exists(names, hash))
+        if (!names || any_ends(q, &suffixes, zone->outsides) || any_ends(q, &suffixes, zone->mades) ||
+            may_be_made(q) || exists(names, hash) || zone_of(table, q, &again) != zone) /* they are not another's yet */
             return 0;
         rcode = 3;
     }
@@ -494,19 +512,41 @@ struct loop {
     pthread_mutex_t lock; /* of the queue: a loop takes it for what is not ready only */
     struct waiting *queue[QUEUE];
     unsigned first, count;
+    size_t octets; /* of what waits */
     struct mmsghdr in[BATCH], out[BATCH];
     struct iovec in_octets[BATCH], out_octets[BATCH];
     struct sockaddr_storage peer[BATCH];
     struct cell *counted[BATCH];
-    uint8_t in_data[BATCH][PACKET], out_data[BATCH][OWN_SIZE], control[BATCH][CONTROL], source[BATCH][CONTROL];
+    _Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL], source[BATCH][CONTROL];
+    uint8_t in_data[BATCH][PACKET], out_data[BATCH][OWN_SIZE];
 };
 
-/* Hand a datagram to the event loop; when too many wait, the one that has waited longest is dropped. */
+/* Take out the datagram that has waited longest, NULL where none waits; the lock is held. */
+static struct waiting *first_of(struct loop *loop)
+{
+    struct waiting *first = loop->queue[loop->first];
+    if (!loop->count)
+        return NULL;
+    loop->first = (loop->first + 1) % QUEUE;
+    loop->count--;
+    loop->octets -= first->length;
+    return first;
+}
+
+static struct waiting *take(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    struct waiting *first = first_of(loop);
+    pthread_mutex_unlock(&loop->lock);
+    return first;
+}
+
+/* Hand a datagram to the event loop; when too many wait, those that have waited longest are dropped. */
 static void hand_over(struct loop *loop, struct mmsghdr *in)
 {
     static const uint64_t one = 1;
     struct msghdr *head = &in->msg_hdr;
-    struct waiting *new = malloc(sizeof *new + in->msg_len), *dropped = NULL;
+    struct waiting *new = malloc(sizeof *new + in->msg_len);
     if (!new) {
         COUNT(loop->shed, 1);
         return;
@@ -517,15 +557,13 @@ static void hand_over(struct loop *loop, struct mmsghdr *in)
     memcpy(new->control, head->msg_control, head->msg_controllen);
     memcpy(new->data, head->msg_iov->iov_base, in->msg_len);
     pthread_mutex_lock(&loop->lock);
-    if (loop->count == QUEUE) {
-        dropped = loop->queue[loop->first];
-        loop->first = (loop->first + 1) % QUEUE;
-        loop->count--;
+    while (loop->count == QUEUE || loop->octets + new->length > QUEUE_OCTETS) {
+        free(first_of(loop));
         COUNT(loop->shed, 1);
     }
     loop->queue[(loop->first + loop->count++) % QUEUE] = new;
+    loop->octets += new->length;
     pthread_mutex_unlock(&loop->lock);
-    free(dropped);
     if (write(loop->event, &one, sizeof one) < 0)
         return; /* it is full of wake-ups already */
 }
@@ -535,11 +573,13 @@ static size_t reply_from(const struct msghdr *in, uint8_t *control)
 {
     struct msghdr *head = (struct msghdr *)in;
     for (struct cmsghdr *one = CMSG_FIRSTHDR(head); one; one = CMSG_NXTHDR(head, one)) {
-        if (one->cmsg_level == IPPROTO_IP && one->cmsg_type == IP_PKTINFO) {
+        if (one->cmsg_level == IPPROTO_IP && one->cmsg_type == IP_PKTINFO &&
+            one->cmsg_len == CMSG_LEN(sizeof(struct in_pktinfo))) {
             struct in_pktinfo *info = (struct in_pktinfo *)CMSG_DATA(one);
             info->ipi_ifindex = 0;
             info->ipi_addr.s_addr = 0;
-        } else if (one->cmsg_level == IPPROTO_IPV6 && one->cmsg_type == IPV6_PKTINFO) {
+        } else if (one->cmsg_level == IPPROTO_IPV6 && one->cmsg_type == IPV6_PKTINFO &&
+                   one->cmsg_len == CMSG_LEN(sizeof(struct in6_pktinfo))) {
             struct in6_pktinfo *info = (struct in6_pktinfo *)CMSG_DATA(one);
             if (IN6_IS_ADDR_MULTICAST(&info->ipi6_addr))
                 return 0;
@@ -615,26 +655,49 @@ static void serve(struct loop *loop, unsigned count)
 static void run(struct loop *loop)
 {
     uint64_t last = 0;
+    unsigned failed = 0; /* times, one after the other */
     while (!last || nanoseconds() < last) {
         for (unsigned i = 0; i < BATCH; i++) {
             loop->in[i].msg_hdr.msg_namelen = sizeof loop->peer[i];
             loop->in[i].msg_hdr.msg_controllen = CONTROL;
         }
         int count = recvmmsg(loop->fd, loop->in, BATCH, last ? MSG_DONTWAIT : MSG_WAITFORONE, NULL);
-        if (count > 0)
+        int error = count < 0 ? errno : 0;
+        if (!error || error == EAGAIN)
+            failed = 0;
+        if (!error)
             serve(loop, count);
-        else if (errno == EBADF || errno == ENOTSOCK) {
-            STORE(loop->error, errno);
-            return;
-        } else if (errno == EAGAIN && last)
-            return;
-        else if (errno != EAGAIN && errno != EINTR)
-            COUNT(loop->send_errors, 1); /* what ICMP reports of an earlier response */
+        else if (error == EAGAIN && last)
+            break;
+        else if (error != EAGAIN && error != EINTR) {
+            COUNT(loop->send_errors, 1); /* what ICMP reports of an earlier response; what every call says is the end */
+            if (++failed == BATCH) {
+                STORE(loop->error, error);
+                break;
+            }
+        }
         if (!last && LOAD(loop->stop))
             last = nanoseconds() + 500000000;
     }
+    close(loop->fd);
+    loop->fd = -1;
 }
 
+static void free_loop(struct loop *loop)
+{
+    struct waiting *one;
+    while ((one = take(loop)))
+        free(one);
+    if (loop->fd >= 0)
+        close(loop->fd);
+    if (loop->event >= 0)
+        close(loop->event);
+    pthread_mutex_destroy(&loop->lock);
+    free(loop);
+}
+
+/* Prepare to read a socket, by a descriptor of our own: the thread must not end up with what gets the other's number
+ * once that is closed. Returns NULL with errno. */
 static struct loop *new_loop(struct table *table, struct reader *reader, int fd, uint16_t port)
 {
     struct loop *loop = calloc(1, sizeof *loop);
@@ -642,10 +705,16 @@ static struct loop *new_loop(struct table *table, struct reader *reader, int fd,
         return NULL;
     loop->table = table;
     loop->reader = reader;
-    loop->fd = fd;
     loop->port = htons(port);
-    loop->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     pthread_mutex_init(&loop->lock, NULL);
+    loop->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    loop->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->fd < 0 || loop->event < 0) {
+        int error = errno;
+        free_loop(loop);
+        errno = error;
+        return NULL;
+    }
     for (unsigned i = 0; i < BATCH; i++) {
         loop->in_octets[i] = (struct iovec){loop->in_data[i], PACKET};
         loop->out_octets[i] = (struct iovec){loop->out_data[i], 0};

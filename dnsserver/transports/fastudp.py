@@ -43,6 +43,7 @@ class FastUdpListener(UdpListener):
         self._answering: Loop = new_loop(table, sock.fileno(), self.address[1], way)
         self._thread = threading.Thread(target=self._answering.run, name=f"udp {server_name}", daemon=True)
         self._counted = (0, 0, 0, 0, 0, 0)
+        self._going_on: asyncio.Handle | None = None  # where not all of what waits was answered in one turn
         self._handed_back = False
 
     def _start_reading(self) -> None:
@@ -56,7 +57,8 @@ class FastUdpListener(UdpListener):
     def _end_thread(self) -> None:
         """Wait until the thread has answered what it still finds."""
         self._answering.stop()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it has never started: out of descriptors, or of threads
+            self._thread.join()
 
     async def _read_out(self) -> None:
         """Let the thread answer what it still finds, answer what it leaves, and then read the socket ourselves."""
@@ -78,17 +80,20 @@ class FastUdpListener(UdpListener):
             return super()._read()
         with contextlib.suppress(BlockingIOError):
             os.read(self._answering.fileno(), 8)
+        if self._going_on is not None:
+            return False  # one batch a turn, however many wake-ups there are
         ends = time.monotonic() + TURN
         for _ in range(BATCH):
             if not self._take_one():
                 return True
             if time.monotonic() >= ends:
                 break
-        self._loop.call_soon(self._go_on)
+        self._going_on = self._loop.call_soon(self._go_on)
         return False
 
     def _go_on(self) -> None:
         """Go on with what is left, unless that has been done."""
+        self._going_on = None
         if not self._handed_back:
             self._readable()
 
