@@ -1,6 +1,7 @@
 """Wires everything in one place: start, serve, reload, lame duck, stop. One task starts and ends everything."""
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import os
@@ -160,6 +161,7 @@ class App:
             await self._current.start(plugins, runtime)
         except (PluginError, AdminError, ListenError) as error:
             raise StartError(str(error)) from error
+        _settle_heap()
         if not self._quiet:
             self._print_banner()
 
@@ -216,6 +218,7 @@ class App:
                 await self._finish(new)
         if self._current is new:
             await self._retire(old)
+            _settle_heap()
             _log.info("Reloading complete")
 
     async def _start_next(self, new: Generation, old: Generation, opened: list[Listener]) -> None:
@@ -356,6 +359,12 @@ class App:
         """Print what is served, as CoreDNS does, by what writes the log too: output that fails ends nothing."""
         for line in (*self._current.setup.banner, *version_lines()):
             stdout.write(line)
+
+
+def _settle_heap() -> None:
+    """Take all that is there out of the garbage collector's sight: looking through it took 70 ms, and found nothing."""
+    gc.collect()
+    gc.freeze()
 
 
 def _log_failure(done: "asyncio.Future[None]") -> None:

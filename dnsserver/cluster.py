@@ -91,7 +91,10 @@ class Cluster:
             self._taken.set()
             await self._publish()
             async with self._published:
-                self._synced = all(store.synced for store in self._stores)
+                synced = all(store.synced for store in self._stores)
+                if synced and not self._synced:
+                    gc.freeze()  # as in a long round
+                self._synced = synced
                 self._published.notify_all()
             self._on_published()
 

@@ -93,6 +93,12 @@ def denial(zone: Zone) -> Denial:
     return Denial(tuple(_body(query, reply).split(pointer, _NAMES_IN_SOA)), _size(query, reply))
 
 
+def renewed(before: Denial, zone: Zone) -> Denial:
+    """Return the denial of a zone's next version: its SOA differs in nothing but the serial, behind the two names."""
+    *pieces, numbers = before.pieces
+    return Denial((*pieces, zone.serial.to_bytes(4, "big") + numbers[4:]), before.size)
+
+
 def _body(query: Query, reply: Reply) -> bytes:
     """Return what follows the question of a response without EDNS."""
     return encode_reply(query, reply, limit=MAX_MESSAGE)[HEADER_SIZE + len(query.qname) + QUESTION_TAIL :]

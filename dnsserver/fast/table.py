@@ -12,7 +12,7 @@ from enum import IntEnum
 from time import perf_counter_ns
 from typing import NamedTuple, Protocol
 
-from dnsserver.fast.rendering import OTHER_TYPES, QUESTION_TAIL, Node, Rendered, denial, render
+from dnsserver.fast.rendering import OTHER_TYPES, QUESTION_TAIL, Node, Rendered, denial, render, renewed
 from dnsserver.message import OWN_UDP_SIZE, PLAIN_UDP_SIZE
 from dnsserver.names import Name, is_at_or_below
 from dnsserver.records import Rcode
@@ -108,13 +108,15 @@ class FastZone:
         own = (Name(label + zone.origin) for label in (b"\3dns", b"\x0ahostmaster"))
         self.outside = (*outside, *own)
         self.made = tuple(made)
-        self.move_to(zone)
+        self.zone = zone
+        self.denial = denial(zone)
+        self._denials: dict[int, bytes] = {}  # by where the question spells the origin
 
     def move_to(self, zone: Zone) -> None:
         """Answer from the next version of the zone."""
         self.zone = zone
-        self.denial = denial(zone)
-        self._denials: dict[int, bytes] = {}  # by where the question spells the origin
+        self.denial = renewed(self.denial, zone)
+        self._denials.clear()
 
     def denied(self, offset: int) -> bytes:
         """Return what follows the question of a denial."""
