@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dnsserver.fast.table import Way
+from dnsserver import fastpath
+from dnsserver.fast.best import COMPILED
+from dnsserver.fast.table import Table, Way
 from dnsserver.records import Rcode
 from dnsserver.wire import encode_query, parse_response
 from tests.build import namespace_json, service_json, vmi_json
@@ -13,6 +15,15 @@ from tests.harness import Serving, get, question, serving
 
 NAME = "vm1.db.ns1.svc.cluster.local"
 KUBERNETES = "kubernetes cluster.local in-addr.arpa {\n manifests objects.json\n }"
+
+
+@pytest.fixture(autouse=True, params=["python", "compiled"])
+def _tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the whole server with either table."""
+    if request.param == "python":
+        monkeypatch.setattr(fastpath, "new_table", Table)
+    elif not COMPILED:
+        pytest.skip("nothing was compiled: no compiler was there at installation")
 
 
 def objects(address: str = "10.244.0.7") -> str:

@@ -135,7 +135,9 @@ DIRECTIVES: Mapping[str, WithoutEffect] = MappingProxyType(
     {
         "metadata": WithoutEffect("no plugin of this server publishes metadata", _check_metadata),
         "cancel": WithoutEffect("plugins that wait have time limits of their own", _check_cancel),
-        "multisocket": WithoutEffect("with the compiled part an address has a socket a processor anyway", _check_multisocket),
+        "multisocket": WithoutEffect(
+            "where the compiled part is, processors have sockets of their own", _check_multisocket
+        ),
         "trace": WithoutEffect("queries are not traced", _check_trace),
         "pprof": WithoutEffect("there is no Go runtime to profile", _check_pprof),
         "shed": WithoutEffect("every UDP listener sheds what it cannot answer or send in time, always", _check_shed),
