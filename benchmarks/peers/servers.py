@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.peers.cpu import Cpu, used
 from benchmarks.process import Client
-from tests.respdiff.servers import find, free_port
+from tests.respdiff.servers import child, find, free_port, knot_command, nsd_command
 
 _START_LIMIT = 900.0  # seconds: a million names
 
@@ -30,42 +30,6 @@ _COREDNS = """
     errors
     file {path}
 }}
-"""
-_KNOT = """server:
-    listen: 127.0.0.1@{port}
-    rundir: {folder}
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-database:
-    storage: {folder}
-log:
-  - target: stderr
-    any: warning
-template:
-  - id: default
-    storage: {zones}
-    file: "%s.zone"
-    zonefile-sync: -1
-    journal-content: none
-zone:
-"""
-_NSD = """server:
-    ip-address: 127.0.0.1@{port}
-    server-count: 1
-    minimal-responses: yes
-    username: ""
-    chroot: ""
-    pidfile: "{folder}/nsd.pid"
-    zonesdir: "{zones}"
-    database: ""
-    zonelistfile: "{folder}/zone.list"
-    xfrdfile: "{folder}/xfrd.state"
-    xfrdir: "{folder}"
-    cookie-secret-file: "{folder}/cookies"
-    rrl-ratelimit: 0
-remote-control:
-    control-enable: no
 """
 
 
@@ -96,19 +60,14 @@ def ours(name: str, source: str, folder: Path, qname: str) -> Iterator[Server]:
 def nsd(folder: Path, zones: Path, qname: str) -> AbstractContextManager[Server]:
     """Run NSD with one process for queries."""
     port = free_port()
-    names = "".join(f'zone:\n    name: "{path.stem}"\n    zonefile: "{path.name}"\n' for path in _files(zones))
-    path = folder / "nsd.conf"
-    path.write_text(_NSD.format(port=port, folder=folder, zones=zones) + names)
-    return _running("NSD", (find("nsd") or "nsd", "-d", "-c", str(path)), folder, port, qname)
+    command = nsd_command(folder, zones, _names(zones), port, "minimal-responses: yes")
+    return _running("NSD", command, folder, port, qname)
 
 
 def knot(folder: Path, zones: Path, qname: str) -> AbstractContextManager[Server]:
     """Run Knot DNS with one thread for UDP and one for TCP."""
     port = free_port()
-    names = "".join(f'  - domain: "{path.stem}"\n' for path in _files(zones))
-    path = folder / "knot.conf"
-    path.write_text(_KNOT.format(port=port, folder=folder, zones=zones) + names)
-    return _running("Knot", (find("knotd") or "knotd", "-c", str(path)), folder, port, qname)
+    return _running("Knot", knot_command(folder, zones, _names(zones), port), folder, port, qname)
 
 
 def coredns(folder: Path, zones: Path, qname: str) -> AbstractContextManager[Server]:
@@ -137,22 +96,17 @@ def _files(zones: Path) -> Sequence[Path]:
     return sorted(zones.glob("*.zone"))
 
 
+def _names(zones: Path) -> Sequence[str]:
+    return [path.stem for path in _files(zones)]
+
+
 @contextmanager
 def _running(name: str, command: Sequence[str], folder: Path, port: int, qname: str) -> Iterator[Server]:
     """Run a server until the block ends; it starts once there is an answer. Raises `RuntimeError` with its log."""
     log = folder / f"{name}.{port}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        try:
-            _wait(process, port, qname, log)
-            yield Server(name, process.pid, port)
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with child(command, log) as process:
+        _wait(process, port, qname, log)
+        yield Server(name, process.pid, port)
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, qname: str, log: Path) -> None:

@@ -48,6 +48,7 @@ _NSD = """server:
     cookie-secret-file: "{folder}/cookies"
     rrl-ratelimit: 0
     hide-version: yes
+    {more}
 remote-control:
     control-enable: no
 """
@@ -95,10 +96,7 @@ def ours(corefile: Path, folder: Path, zones: Sequence[str]) -> Iterator[int]:
 def knot(folder: Path, zones: Sequence[str]) -> Iterator[int]:
     """Run Knot DNS on zone files; give its port."""
     port = free_port()
-    config = folder / "knot.conf"
-    text = _KNOT.format(port=port, folder=folder, zones=folder / "zones")
-    config.write_text(text + "".join(f'  - domain: "{zone}"\n' for zone in zones))
-    with _running((find("knotd") or "knotd", "-c", str(config)), folder / "knot.log", port, zones):
+    with _running(knot_command(folder, folder / "zones", zones, port), folder / "knot.log", port, zones):
         yield port
 
 
@@ -106,28 +104,48 @@ def knot(folder: Path, zones: Sequence[str]) -> Iterator[int]:
 def nsd(folder: Path, zones: Sequence[str]) -> Iterator[int]:
     """Run NSD on zone files; give its port."""
     port = free_port()
-    config = folder / "nsd.conf"
-    text = _NSD.format(port=port, folder=folder, zones=folder / "zones")
-    config.write_text(text + "".join(f'zone:\n    name: "{zone}"\n    zonefile: "{zone}.zone"\n' for zone in zones))
-    with _running((find("nsd") or "nsd", "-d", "-c", str(config)), folder / "nsd.log", port, zones):
+    with _running(nsd_command(folder, folder / "zones", zones, port), folder / "nsd.log", port, zones):
         yield port
+
+
+def knot_command(folder: Path, files: Path, zones: Iterable[str], port: int) -> tuple[str, ...]:
+    """Return what runs Knot DNS, with one thread each for UDP and TCP, on the zone files of a folder."""
+    config = folder / "knot.conf"
+    text = _KNOT.format(port=port, folder=folder, zones=files)
+    config.write_text(text + "".join(f'  - domain: "{zone}"\n' for zone in zones))
+    return find("knotd") or "knotd", "-c", str(config)
+
+
+def nsd_command(folder: Path, files: Path, zones: Iterable[str], port: int, more: str = "") -> tuple[str, ...]:
+    """Return what runs NSD, with one process for queries, on the zone files of a folder; `more` is for its server."""
+    config = folder / "nsd.conf"
+    text = _NSD.format(port=port, folder=folder, zones=files, more=more)
+    config.write_text(text + "".join(f'zone:\n    name: "{zone}"\n    zonefile: "{zone}.zone"\n' for zone in zones))
+    return find("nsd") or "nsd", "-d", "-c", str(config)
+
+
+@contextmanager
+def child(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command until the block ends."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 @contextmanager
 def _running(command: Sequence[str], log: Path, port: int, zones: Iterable[str]) -> Iterator[None]:
     """Run a server until the block ends; it starts once it answers for every zone. Raises `ServerError`."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        try:
-            _wait(process, port, zones, log)
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with child(command, log) as process:
+        _wait(process, port, zones, log)
+        yield
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, zones: Iterable[str], log: Path) -> None:
