@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 1053
 
-.PHONY: help run test check format bench soak fuzz clean respdiff
+.PHONY: help run test check format bench soak fuzz clean respdiff sanitize
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -51,3 +51,6 @@ fuzz: $(READY)  ## look for inputs that break something, two processes, until Ct
 		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 -e '.[fuzz]' \
 		|| echo "no atheris here: fuzzing without it"
 	@$(BIN)/python -m tests.fuzz --processes 2 $(if $(TARGET),--target $(TARGET)) $(if $(SECONDS),--seconds $(SECONDS))
+
+sanitize: $(READY)  ## the compiled loop's C under sanitizers and valgrind, for memory errors and races; `make sanitize SECONDS=60`
+	@$(BIN)/python -m tests.fast.sanitize $(if $(SECONDS),--seconds $(SECONDS))

@@ -15,7 +15,7 @@ from dnsserver.transports.ancillary import sender
 from dnsserver.transports.dispatch import Dispatcher, OnLost
 from dnsserver.transports.udp import BATCH, TURN, UdpListener
 
-STOPS_WITHIN = 0.05  # seconds: how long the thread may sleep in the kernel before it looks whether it is to stop
+STOPS_WITHIN = 0.2  # seconds: how long the thread may sleep in the kernel before it looks whether it is to stop
 _TIMEVAL = struct.Struct("@ll")  # seconds, microseconds
 _COUNTERS = ("messages", "responses", "send_errors", "send_drops", "shed", "port_zero")
 
@@ -83,12 +83,14 @@ class FastUdpListener(UdpListener):
         if self._going_on is not None:
             return False  # one batch a turn, however many wake-ups there are
         ends = time.monotonic() + TURN
+        self._going_on = self._loop.call_soon(self._go_on)  # before anything can fail
         for _ in range(BATCH):
             if not self._take_one():
+                self._going_on.cancel()
+                self._going_on = None
                 return True
             if time.monotonic() >= ends:
                 break
-        self._going_on = self._loop.call_soon(self._go_on)
         return False
 
     def _go_on(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dnsserver.fast.rendering import denial, render
 from dnsserver.fast.table import Answers, Cell, FastZone, Table, Way
 from dnsserver.message import Transport
-from dnsserver.names import Name, from_text
+from dnsserver.names import Name, from_text, to_text
 from dnsserver.wire import parse_response
 from dnsserver.zone import Fixed, Zone, ZoneEditor
 from tests.build import ZONE, store_of
@@ -212,6 +212,44 @@ def test_changes(table_of: Make) -> None:
     prepared(table)
     for wire in asked:
         assert table.respond(wire) == responder(before, wire)
+
+
+def test_a_name_of_two_zones(table_of: Make) -> None:
+    """What one of them has no more may still be the other's."""
+    name = from_text("x.sub.cluster.local")
+    above, below = ZoneEditor(ZONE, 5), ZoneEditor(from_text("sub.cluster.local"), 5)
+    for editor in (above, below):
+        editor.set(name, Fixed())
+    fasts = fast_zones([above.publish(1), below.publish(1)])
+    table = table_of(())
+    table.serve(fasts)
+    prepared(table)
+    above.set(name, None)
+    after = above.publish(2)
+    table.move(fasts[1], after)
+    wire = plain("x.sub.cluster.local")
+    assert table.respond(wire) == responder((fasts[0].zone, after), wire)
+
+
+def test_more_zones_than_the_compiled_table_takes(table_of: Make) -> None:
+    """The most specific ones are ready, the others may be the responder's; all of them change as they like."""
+    editors = [ZoneEditor(from_text("sub." * (40 - number) + "test"), 5) for number in range(40)]
+    fasts = fast_zones(editor.publish(1) for editor in editors)
+    table = table_of(())
+    table.serve(fasts)
+    prepared(table)
+    for fast, editor in zip(fasts, editors, strict=True):
+        editor.set(Name(b"\1x" + fast.zone.origin), Fixed())
+        table.move(fast, editor.publish(2))
+    zones = tuple(fast.zone for fast in fasts)
+    ready = 0
+    for number, zone in enumerate(zones):
+        for label in ("x", "y"):
+            wire = plain(f"{label}." + to_text(zone.origin))
+            response = table.respond(wire)
+            assert response == responder(zones, wire) or (response is None and number >= 32)
+            ready += response is not None
+    assert ready >= 64
 
 
 def test_a_denial_is_kept_for_names_that_exist_alone(table_of: Make) -> None:
