@@ -1,4 +1,4 @@
-"""Builds the compiled part where there is a compiler; without one everything works, slower. pyproject.toml has the rest."""
+"""Builds the compiled part where there is a compiler; without one everything works, slower."""
 
 from setuptools import Extension, setup
 
