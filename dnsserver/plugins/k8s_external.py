@@ -2,51 +2,34 @@
 
 `<service>.<namespace>.<zone>` is where a Service is reached from outside the cluster: its externalIPs and what its load
 balancer has (CoreDNS plugin/k8s_external; plugin/kubernetes, external.go). Names, addresses and transfers are all read
-from `_ExternalService`.
+from `ExternalService`.
 """
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from dnsserver.corefile import Directive, Property, plugin_zones
-from dnsserver.derive.endpoint import Endpoint, address_rrsets, srv_rrsets
-from dnsserver.derive.service import external_name_rrsets, service_ports
+from dnsserver.corefile import Directive
+from dnsserver.derive.endpoint import Endpoint, address_rrsets
 from dnsserver.message import Reply
-from dnsserver.names import (
-    ROOT,
-    InvalidNameError,
-    Name,
-    fold,
-    from_labels,
-    from_text,
-    is_at_or_below,
-    is_dns1123_label,
-    labels,
-    reverse_name,
-    to_text,
-)
-from dnsserver.objects import Port, Service
-from dnsserver.plugins.options import arguments, once, properties
+from dnsserver.names import InvalidNameError, Name, fold, from_labels, is_at_or_below, labels, reverse_name
+from dnsserver.objects import Service
+from dnsserver.plugins.external.options import Config, is_reverse, parse_config
+from dnsserver.plugins.external.service import ExternalService, external_addresses
 from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime
-from dnsserver.records import Rcode, RRClass, RRset, RRType, Soa, srv_target
+from dnsserver.records import Rcode, RRClass, RRset, RRType, Soa
 from dnsserver.zone import EXPIRE, REFRESH, RETRY, Fixed, Records, Zone, ZoneEditor, find_origin
 
-MAX_TTL = 3600  # seconds
+__all__ = ["Config", "External", "ExternalSource", "parse"]
 
-_REVERSE = (from_text("in-addr.arpa"), from_text("ip6.arpa"))
 _CLASSES = (int(RRClass.IN), int(RRClass.ANY))
 _TRANSFERS = (RRType.AXFR, RRType.IXFR)
 # what gets here was not answered by the `transfer` plugin; INFO-CODE 21 is Not Supported (RFC 8914, section 4.22)
 _NO_TRANSFER = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(21, ""))
 _NOT_READY = (14, "")  # INFO-CODE of an extended error (RFC 8914, section 4.15)
-
-PortLabels = tuple[bytes, bytes]  # (b"_http", b"_tcp")
 
 
 @runtime_checkable
@@ -80,140 +63,9 @@ class ExternalSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """The plugin's options."""
-
-    zones: tuple[Name, ...]
-    apex: bytes = b"dns"  # the label above `ns1`
-    ttl: int = 5  # seconds
-    headless: bool = False  # publish endpoints too
-    fall_through: tuple[Name, ...] | None = None  # None: never; the root: for every zone
-
-    @property
-    def primary(self) -> Name:
-        """The zone that PTR records lead to: the first one that is not a reverse zone."""
-        return next(zone for zone in self.zones if not _is_reverse(zone))
-
-    def name_server(self, origin: Name) -> Name:
-        """Return the name of this server in a zone."""
-        return from_labels((b"ns1", self.apex), origin)
-
-
-def _is_reverse(origin: Name) -> bool:
-    return any(is_at_or_below(origin, root) for root in _REVERSE)
-
-
-class _ExternalService:
-    """The names of one Service in one zone, with their records.
-
-    A Service with external addresses has its own name and those of its ports. With the option `headless`, one without
-    has the names of its endpoints, and where it is headless also its own and those of its endpoints' ports.
-    """
-
-    def __init__(self, service: Service, owner: Name, endpoints: Callable[[], tuple[Endpoint, ...]], ttl: int) -> None:
-        self.owner = owner
-        self._service = service
-        self._ttl = ttl
-        self._addresses = list(external_addresses(service))
-        self._hosts = external_hosts(service)
-        self._external = bool(self._addresses or self._hosts)
-        self._endpoints = () if self._external else endpoints()
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is anything to publish."""
-        return self._external or bool(self._endpoints)
-
-    def own_rrsets(self) -> tuple[RRset, ...]:
-        """Return the records of the Service's own name.
-
-        A load balancer that is only known by a host name makes it an alias, which nothing can stand beside (RFC 1034,
-        section 3.6.2); beside addresses the host names are left to SRV.
-        """
-        if self._hosts and not self._addresses:
-            return (RRset(self.owner, RRType.CNAME, self._ttl, self._hosts[:1]),)
-        return self._select(self.owner, lambda _: True) if self._external or self._service.headless else ()
-
-    def port_rrsets(self, owner: Name, port: PortLabels) -> tuple[RRset, ...]:
-        """Return the records of `_port._protocol.<service>`: SRV, and the addresses behind that port."""
-        return self._select(owner, lambda one: bool(one.name) and one.labels == port, named=True)
-
-    def endpoint_rrsets(self, owner: Name, prefix: bytes) -> tuple[RRset, ...]:
-        """Return the records of an endpoint's name, whose labels before the Service's are `prefix`."""
-        found = [one for one in self._endpoints if one.prefix == prefix]
-        addresses = [address for one in found for address in one.addresses]
-        targets = [(owner, len(one.addresses), one.ports) for one in found]
-        return address_rrsets(owner, self._ttl, addresses) + srv_rrsets(owner, self._ttl, targets)
-
-    def ports(self) -> frozenset[PortLabels]:
-        """Return the labels of the named ports."""
-        if not self._external and not self._service.headless:
-            return frozenset()
-        return frozenset(port.labels for _, _, ports in self._targets() for port in ports if port.name)
-
-    def prefixes(self) -> frozenset[bytes]:
-        """Return what the names of endpoints have before the Service's."""
-        return frozenset(one.prefix for one in self._endpoints)
-
-    def additional(self, found: RRset) -> tuple[RRset, ...]:
-        """Return the addresses of the names in the zone that an SRV RRset leads to (RFC 2782)."""
-        wanted = dict.fromkeys(srv_target(rdata) for rdata in found.rdatas)
-        addresses: dict[Name, list[bytes]] = {}
-        for target, some, _ in self._targets():
-            if target in wanted:
-                addresses.setdefault(target, []).extend(some)
-        return tuple(one for target in wanted for one in address_rrsets(target, self._ttl, addresses.get(target, [])))
-
-    def records(self) -> Iterator[tuple[Name, Records]]:
-        """Yield (owner, records) of every name, derived when they are asked for."""
-        yield self.owner, _Derived(lambda _: self.own_rrsets())
-        for port in self.ports():
-            yield from_labels(port, self.owner), _Derived(partial(self.port_rrsets, port=port))
-        for prefix in self.prefixes():
-            yield Name(prefix + self.owner), _Derived(partial(self.endpoint_rrsets, prefix=prefix))
-
-    def _targets(self) -> Iterator[tuple[Name, tuple[bytes, ...], tuple[Port, ...]]]:
-        """Yield (SRV target, its addresses in the zone, ports)."""
-        ports = service_ports(self._service)
-        if self._addresses:
-            yield self.owner, tuple(self._addresses), ports
-        for host in self._hosts:
-            yield Name(host), (), ports
-        for endpoint in self._endpoints:
-            yield Name(endpoint.prefix + self.owner), endpoint.addresses, endpoint.ports
-
-    def _select(self, owner: Name, wanted: Callable[[Port], bool], *, named: bool = False) -> tuple[RRset, ...]:
-        """Return the records at `owner` of the ports that are wanted; without `named`, of what has no ports too."""
-        matched = [
-            (target, addresses, chosen)
-            for target, addresses, ports in self._targets()
-            if (chosen := tuple(filter(wanted, ports))) or not named
-        ]
-        addresses = [address for _, some, _ in matched for address in some]
-        targets = [(target, len(some) or 1, ports) for target, some, ports in matched]  # a host name counts as one
-        return address_rrsets(owner, self._ttl, addresses) + srv_rrsets(owner, self._ttl, targets)
-
-
-class _Derived(msgspec.Struct, frozen=True):
-    """Records that a function derives."""
-
-    derive: Callable[[Name], tuple[RRset, ...]]
-
-    def rrsets(self, owner: Name) -> tuple[RRset, ...]:
-        """Return them."""
-        return self.derive(owner)
-
-
-def external_addresses(service: Service) -> tuple[bytes, ...]:
-    """Return the addresses that a Service has outside the cluster, packed and distinct."""
-    return tuple(dict.fromkeys((*service.external_ips, *(one for one in service.ingress if isinstance(one, bytes)))))
-
-
-def external_hosts(service: Service) -> tuple[bytes, ...]:
-    """Return the host names of a Service's load balancer as spelled, without those that the DNS cannot carry."""
-    hosts = [one for one in service.ingress if isinstance(one, str)]
-    return tuple(rdata for text in hosts for alias in external_name_rrsets(ROOT, text, 0) for rdata in alias.rdatas)
+def parse(directives: Sequence[Directive], context: Context) -> tuple[Plugin, ...]:
+    """Return the block's only `k8s_external`. Raises `CorefileError`."""
+    return (External(parse_config(directives, context)),)
 
 
 class External(Plugin):
@@ -291,7 +143,7 @@ class External(Plugin):
         return Reply(answer=(alias, *found.answer), origin=origin, truncated=found.truncated)
 
     def _additional(
-        self, source: ExternalSource, origin: Name, found: RRset, service: _ExternalService | None
+        self, source: ExternalSource, origin: Name, found: RRset, service: ExternalService | None
     ) -> tuple[RRset, ...]:
         """Return the addresses that an SRV or NS RRset leads to."""
         if found.rrtype == RRType.SRV and service is not None:
@@ -302,7 +154,7 @@ class External(Plugin):
 
     def _lookup(
         self, source: ExternalSource, origin: Name, name: Name
-    ) -> tuple[tuple[RRset, ...] | None, _ExternalService | None]:
+    ) -> tuple[tuple[RRset, ...] | None, ExternalService | None]:
         """Return a name's RRsets, none for one that only exists and None for one that does not, and its Service."""
         if name == origin:
             return (self._soa(source, origin), self._ns(origin)), None
@@ -313,13 +165,13 @@ class External(Plugin):
             return (), None
         if is_at_or_below(name, from_labels((self.config.apex,), origin)):
             return None, None
-        if _is_reverse(origin):
+        if is_reverse(origin):
             return self._zone(source, origin).rrsets(name), None
         return self._lookup_service(source, origin, name)
 
     def _lookup_service(
         self, source: ExternalSource, origin: Name, name: Name
-    ) -> tuple[tuple[RRset, ...] | None, _ExternalService | None]:
+    ) -> tuple[tuple[RRset, ...] | None, ExternalService | None]:
         """Do what `_lookup` does for `[...]<service>.<namespace>.<zone>`."""
         *further, namespace = labels(name)[: len(labels(name)) - len(labels(origin))]
         if not source.exposed(_text(namespace)):
@@ -330,9 +182,9 @@ class External(Plugin):
         service = self._external_service(source, origin, known) if known is not None else None
         if service is None:
             return None, None
-        return _rrsets_below(service, name, further), service
+        return service.rrsets(name, further), service
 
-    def _external_service(self, source: ExternalSource, origin: Name, service: Service) -> _ExternalService | None:
+    def _external_service(self, source: ExternalSource, origin: Name, service: Service) -> ExternalService | None:
         """Return the names of a Service that has any in a zone."""
         try:
             owner = from_labels((service.name.encode(), service.namespace.encode()), origin)
@@ -342,7 +194,7 @@ class External(Plugin):
         def endpoints() -> tuple[Endpoint, ...]:
             return source.endpoints(service.namespace, service.name) if self.config.headless else ()
 
-        found = _ExternalService(service, owner, endpoints, self.config.ttl)
+        found = ExternalService(service, owner, endpoints, self.config.ttl)
         return found if found.exists else None
 
     # -- the apex ------------------------------------------------------------------------------------------------------
@@ -396,7 +248,7 @@ class External(Plugin):
         editor.set(origin, Fixed((self._ns(origin),)))
         editor.set(self.config.name_server(origin), Fixed(self._name_server_rrsets(source, origin)))
         apex = from_labels((self.config.apex,), origin)
-        for owner, records in (self._pointers if _is_reverse(origin) else self._service_names)(source, origin):
+        for owner, records in (self._pointers if is_reverse(origin) else self._service_names)(source, origin):
             if not is_at_or_below(owner, apex):
                 editor.set(owner, records)
         return dataclasses.replace(editor.publish(1), serial=source.serial, soa=self._soa(source, origin))
@@ -420,71 +272,6 @@ class External(Plugin):
             yield owner, Fixed((RRset(owner, RRType.PTR, self.config.ttl, tuple(sorted(targets))),))
 
 
-def _rrsets_below(service: _ExternalService, name: Name, further: list[bytes]) -> tuple[RRset, ...] | None:
-    """Return the RRsets of a Service's name or one below it, `further` being the labels that it has before the former.
-
-    Underscores of `_port._protocol` may be missing, as in CoreDNS (plugin/kubernetes, parse.go).
-    """
-    if not further:
-        return service.own_rrsets()
-    prefix = bytes(name[: len(name) - len(service.owner)])
-    if prefix in service.prefixes():
-        return service.endpoint_rrsets(name, prefix)
-    marked = [label if label.startswith(b"_") else b"_" + label for label in further]
-    if len(further) == 1 and any(protocol == marked[0] for _, protocol in service.ports()):
-        return ()  # `_protocol.<service>` exists, for names are below it (RFC 8020)
-    if len(further) == 2 and (marked[0], marked[1]) in service.ports():
-        return service.port_rrsets(name, (marked[0], marked[1]))
-    return None
-
-
 def _text(label: bytes) -> str:
     """Return a label as the name of an object; no object has one with other octets than ASCII."""
     return label.decode("latin-1")
-
-
-# -- options -----------------------------------------------------------------------------------------------------------
-
-
-def parse(directives: Sequence[Directive], context: Context) -> tuple[Plugin, ...]:
-    """Return the block's only `k8s_external`."""
-    directive = once(directives)
-    zones = tuple(map(from_text, plugin_zones(directive.args, [to_text(zone) for zone in context.zones])))
-    if all(map(_is_reverse, zones)):
-        raise directive.error("non-reverse zone name must be used: PTR records lead to it")
-    config = Config(zones)
-    for option in properties(directive, *_OPTIONS):
-        config = _OPTIONS[option.name](config, option)
-    return (External(config),)
-
-
-def _apex(config: Config, option: Property) -> Config:
-    (text,) = arguments(option, "apex LABEL", 1, 1)
-    if not is_dns1123_label(text.lower()):
-        raise option.error(f"apex is one label such as dns, not '{text}'", 0)
-    return dataclasses.replace(config, apex=text.lower().encode())
-
-
-def _ttl(config: Config, option: Property) -> Config:
-    (text,) = arguments(option, "ttl SECONDS", 1, 1)
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= MAX_TTL):
-        raise option.error(f"ttl must be in range [0, {MAX_TTL}]: {text}", 0)
-    return dataclasses.replace(config, ttl=int(text))
-
-
-def _headless(config: Config, option: Property) -> Config:
-    arguments(option, "headless", 0, 0)
-    return dataclasses.replace(config, headless=True)
-
-
-def _fallthrough(config: Config, option: Property) -> Config:
-    zones = plugin_zones(option.args, ["."])
-    return dataclasses.replace(config, fall_through=tuple(map(from_text, zones)))
-
-
-_OPTIONS: dict[str, Callable[[Config, Property], Config]] = {
-    "apex": _apex,
-    "ttl": _ttl,
-    "headless": _headless,
-    "fallthrough": _fallthrough,
-}

@@ -5,28 +5,21 @@ else in pages, and only counts once it is complete; a watch goes on from the las
 tried again after a growing pause, for ever. What was last known stays known until the API server itself says otherwise.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import msgspec
-
-from dnsserver.events import Changed, Deleted, Event, ListedPage, ListEnded, ListStarted, NotServed
-from dnsserver.objects import InvalidObjectError, Key, Kind, Object, WatchEvent
-from dnsserver.sources.answers import parse_event, parse_object, read_lines
+from dnsserver.events import Event, ListEnded, NotServed
+from dnsserver.objects import Kind, WatchEvent
+from dnsserver.sources.answers import parse_event, read_lines
 from dnsserver.sources.api import Api, Response, UnreachableError
 from dnsserver.sources.backoff import Backoff, Clock, SystemClock
 from dnsserver.sources.discovery import discover, qualified_resource, resource_path
-from dnsserver.sources.envelopes import (
-    Head,
-    comparable,
-    decode_head,
-    ends_initial_events,
-    is_named,
-)
+from dnsserver.sources.envelopes import comparable, decode_head
 from dnsserver.sources.faults import FaultError, Stage, Trouble, fault_of_event, fault_of_response, nonsense
-from dnsserver.sources.listing import PART, ListPage
+from dnsserver.sources.initial import InitialList
+from dnsserver.sources.interpreter import Interpreter
+from dnsserver.sources.listing import ListPage
 from dnsserver.sources.refusals import Refusals
 from dnsserver.sources.relist import Relist
 from dnsserver.sources.source import SourceStatus
@@ -72,9 +65,9 @@ class ResourceWatch:
             reset=self._timing.backoff_reset,
         )
         self._name = qualified_resource(kind)
-        self._refusals = Refusals(kind, self._status)
         self._troubles = Troubles(self._name)
         self._versions = Versions()
+        self._interpreter = Interpreter(kind, self._versions, Refusals(kind, self._status))
         self._relist = Relist(
             kind, self._page_now, self._versions, self._clock, (self._timing.relist_min, self._timing.relist_max)
         )
@@ -165,62 +158,17 @@ class ResourceWatch:
             logger.debug("cannot stream the list of %s: %s", self._name, fault.reason)
 
     async def _initial(self, lines: AsyncGenerator[bytes, None]) -> AsyncGenerator[Event, None]:
-        """Yield the list that a watch begins with. Raises `FaultError` where it does not come to its end.
-
-        It consists of ADDED events. Should others be among them, they follow it, and whatever else is told of their
-        objects as well.
-        """
-        kind, begun = self._kind, self._clock.now()
-        stream, later, moved = Stream(""), list[WatchEvent](), set[Key]()
-        objects, kept, count = list[Object](), list[Key](), 0
-        yield self._list_started()
-        while True:
-            watched = await self._next(lines, begun)
-            if watched.type == "BOOKMARK" and ends_initial_events(watched.object):
-                break
-            head = decode_head(kind, watched.object)
-            if watched.type != "ADDED" or head.key in moved:
-                later.append(watched)
-                moved.add(head.key)
-                continue
-            count += 1
-            self._versions.list(head)
-            try:
-                value = self._changed(watched, head, new=stream.is_new(head))
-                objects += [value.value] if isinstance(value, Changed) else []
-            except InvalidObjectError as error:
-                self._refusals.refuse(error)
-                kept += [error.key] if is_named(kind, error.key) else []
-            if len(objects) >= PART:
-                yield ListedPage(kind, tuple(objects), tuple(kept))
-                objects, kept = [], []
-                await asyncio.sleep(0)
-        version = decode_head(kind, watched.object).resource_version
-        if not version:
-            raise nonsense(Stage.LIST, "a streamed list without resourceVersion")
-        yield ListedPage(kind, tuple(objects), tuple(kept))
-        self._list_done(version, count, in_pages=False)
-        yield ListEnded(kind)
-        for watched in later:
-            event = self._understand(watched, stream)
-            if event is not None:
+        """Yield the list that a watch begins with, and what came in between. Raises `FaultError`, as `_list` does."""
+        initial = InitialList(self._interpreter, self._status, self._timing, self._clock)
+        async with aclosing(initial.events(lines)) as events:
+            async for event in events:
                 yield event
-
-    async def _next(self, lines: AsyncGenerator[bytes, None], begun: float) -> WatchEvent:
-        """Return the next event of a streamed list. Raises `FaultError`."""
-        if self._clock.now() - begun > self._timing.initial_limit:
-            raise FaultError(Trouble.UNMARKED, Stage.LIST, "the streamed list does not end")
-        try:
-            async with asyncio.timeout(self._timing.initial_silence):
-                watched = await parse_event(await anext(lines))
-        except TimeoutError:
-            raise FaultError(Trouble.UNMARKED, Stage.LIST, "the streamed list stops without its end") from None
-        except StopAsyncIteration:
-            raise FaultError(Trouble.SHORT, Stage.LIST, "the streamed list is cut off") from None
-        if watched.type == "ERROR":
-            raise fault_of_event(watched.object)
-        self._status.contact(self._kind)
-        return watched
+        self._list_done(initial.version, initial.count, in_pages=False)
+        yield ListEnded(self._kind)
+        for watched in initial.later:
+            later = self._understand(watched, initial.stream)
+            if later is not None:
+                yield later
 
     async def _list(self) -> AsyncGenerator[Event, None]:
         """Yield a whole list. Raises `FaultError`; what came until then never counts, as the list has not ended."""
@@ -236,10 +184,10 @@ class ResourceWatch:
                 async with aclosing(page.parts()) as parts:
                     async for part in parts:
                         if not pages and not begun:
-                            yield self._list_started()
+                            yield self._interpreter.list_started()
                         begun = True
                         count += len(part)
-                        yield self._listed_page(part)
+                        yield self._interpreter.listed(part)
             except FaultError as fault:
                 if token and limit and fault.trouble is Trouble.EXPIRED:
                     # The list took longer than the API server remembers: all of it at once, then (client-go's pager).
@@ -254,7 +202,7 @@ class ResourceWatch:
             if not pages:
                 version = page.metadata.resource_version or ""
                 if not begun:
-                    yield self._list_started()
+                    yield self._interpreter.list_started()
             pages += 1
             following = page.metadata.continue_ or ""
             if not following:
@@ -264,12 +212,6 @@ class ResourceWatch:
             token = following
         self._list_done(version, count, in_pages=asked == "0" and pages > 1)
         yield ListEnded(self._kind)
-
-    def _list_started(self) -> Event:
-        """Begin a list."""
-        self._refusals.list_started()
-        self._versions.list_started()
-        return ListStarted(self._kind)
 
     def _page(self, asked: str, limit: int, token: str) -> ListPage:
         """Return a page to be read."""
@@ -285,20 +227,6 @@ class ResourceWatch:
         """Return a page of a list of what is there now."""
         return self._page("", self._timing.page_size, token)
 
-    def _listed_page(self, part: list[msgspec.Raw]) -> Event:
-        """Decode a part of a list."""
-        objects: list[Object] = []
-        kept: list[Key] = []
-        for raw in part:
-            self._versions.list(decode_head(self._kind, raw))
-            try:
-                objects.append(parse_object(self._kind, raw))
-            except InvalidObjectError as error:
-                self._refusals.refuse(error)
-                if is_named(self._kind, error.key):
-                    kept.append(error.key)
-        return ListedPage(self._kind, tuple(objects), tuple(kept))
-
     def _list_done(self, version: str, count: int, *, in_pages: bool) -> None:
         """Note a complete list."""
         before, now = comparable(self._version), comparable(version)
@@ -306,8 +234,7 @@ class ResourceWatch:
             logger.warning(
                 "the API server went back in time: %s were at resourceVersion %d, are at %d", self._name, before, now
             )
-        self._refusals.list_ended()
-        known = self._versions.list_ended()
+        known = self._interpreter.list_ended()
         if self._status.listed(self._kind, known, count):
             logger.warning("the API server lists %d %s and no longer %d; believing it", count, self._name, known)
         if not self._version:
@@ -400,45 +327,11 @@ class ResourceWatch:
         self._version = _newer(self._version, head.resource_version)
         if watched.type == "BOOKMARK":
             return None
-        try:
-            return self._changed(watched, head, new=stream.is_new(head))
-        except InvalidObjectError as error:
-            self._refusals.refuse(error)
-            return None
-
-    def _changed(self, watched: WatchEvent, head: Head, *, new: bool) -> Event | None:
-        """Return the event for a change. Raises `InvalidObjectError`, and the last good state stays."""
-        kind = self._kind
-        if watched.type == "DELETED":
-            if not is_named(kind, head.key):
-                raise InvalidObjectError(kind, head.key, "deleted, but which one cannot be read")
-            self._refusals.forget(head.key)
-            if new:
-                self._versions.delete(head)
-            # A uid never comes back, so an old deletion of it does no harm, whatever its version.
-            return Deleted(kind, head.key, head.uid) if new or head.uid else None
-        if watched.type not in ("ADDED", "MODIFIED"):
-            raise InvalidObjectError(kind, head.key, f"unknown watch event type {watched.type[:20]!r}")
-        if new:
-            self._versions.change(head)
-        if head.kind != kind.value:
-            raise InvalidObjectError(kind, head.key, f"kind is {head.kind[:63]!r}")
-        return Changed(kind, parse_object(kind, watched.object)) if new else None
+        return self._interpreter.changed(watched, head, stream)
 
     def _repairs(self, comparison: Comparison | None, stream: Stream) -> list[Event]:
         """Return the events that the watch has missed, and count them."""
-        events: list[Event] = []
-        for head, body in comparison.changed() if comparison else ():
-            stream.is_new(head)
-            self._versions.change(head)
-            try:
-                events.append(Changed(self._kind, parse_object(self._kind, body)))
-            except InvalidObjectError as error:
-                self._refusals.refuse(error)
-        for key in comparison.deleted() if comparison else ():
-            self._versions.forget(key)
-            self._refusals.forget(key)
-            events.append(Deleted(self._kind, key))
+        events = self._interpreter.missed(comparison, stream) if comparison else []
         if events:
             self._status.relist_differences[self._kind] += len(events)
             logger.warning("the watch of %s has missed %d changes, as a list shows; repaired", self._name, len(events))
