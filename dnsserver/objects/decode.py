@@ -12,7 +12,8 @@ from dnsserver.objects.pod import Pod, PodView, pod
 from dnsserver.objects.service import Service, ServiceView, service
 from dnsserver.objects.serviceimport import ServiceImportView, service_import
 from dnsserver.objects.views import View
-from dnsserver.objects.vmi import VirtualMachineInstance, VMIView, virtual_machine_instance
+from dnsserver.objects.vmi import VirtualMachineInstance, virtual_machine_instance
+from dnsserver.objects.vmi_view import VMIView
 
 Slim = Service | EndpointSlice | VirtualMachineInstance | Namespace | Pod
 

@@ -1,32 +1,22 @@
 """VirtualMachineInstances as the DNS sees them (kubevirt.io/v1 and v1alpha3, one schema); no I/O.
 
-Every address rule that needs nothing but the VMI itself is applied here, at the door: what is left in `addresses` is
-publishable as far as the VMI can tell, and `dropped` says what was left out and why.
+The addresses have been through the rules of `vmi_primary`: what is left in `addresses` is publishable as far as the
+VMI can tell, and `dropped` says what was left out and why.
 """
 
-import ipaddress
-from collections.abc import Callable
 from sys import intern
 
 import msgspec
 
 from dnsserver.objects.kinds import Key
-from dnsserver.objects.ports import Port, valid_number
+from dnsserver.objects.ports import Port
 from dnsserver.objects.shared import share
 from dnsserver.objects.uids import Uid, pack_uid, uid_text
-from dnsserver.objects.views import PortView, View, parsed
-
-# pkg/network/link: what a masquerade guest sees unless spec.networks[].pod says otherwise
-DEFAULT_VM_CIDR = "10.0.2.0/24"
-DEFAULT_VM_IPV6_CIDR = "fd10:0:2::/120"
-
+from dnsserver.objects.vmi_primary import Reported, declared_ports, primary
+from dnsserver.objects.vmi_view import ConditionView, SpecView, StatusView, VMIView
 
 _NAME, _NODE = 1, 2
 _Own = int  # stands for the VMI's own name (_NAME) or its node (_NODE), which KubeVirt repeats as labels of every VMI
-
-# What the status says of the primary interface: usable addresses, packed, in its order, then those that were left out,
-# with the reason. One address alone, as nearly always, is no tuple.
-Reported = bytes | tuple[bytes | tuple[str, str], ...]
 
 
 class Ready(msgspec.Struct, frozen=True, gc=False):
@@ -160,121 +150,6 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-class AnnotationsView(msgspec.Struct, gc=False):
-    """The one annotation that matters."""
-
-    inject: str | None = msgspec.field(default=None, name="sidecar.istio.io/inject")
-
-
-class VMIMeta(View):
-    """What the API sends."""
-
-    name: str
-    namespace: str | None = None
-    uid: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: AnnotationsView | None = None
-    deletion_timestamp: str | None = None
-
-
-class PodNetworkView(View):
-    """What the API sends."""
-
-    vm_network_cidr: str | None = msgspec.field(default=None, name="vmNetworkCIDR")
-    vm_ipv6_network_cidr: str | None = msgspec.field(default=None, name="vmIPv6NetworkCIDR")
-
-
-class MultusView(View):
-    """What the API sends."""
-
-    default: bool | None = None
-
-
-class NetworkView(View):
-    """What the API sends."""
-
-    name: str
-    pod: PodNetworkView | None = None
-    multus: MultusView | None = None
-
-
-class InterfaceView(View):
-    """What the API sends."""
-
-    name: str
-    masquerade: dict[str, object] | None = None
-    bridge: dict[str, object] | None = None
-    ports: list[PortView] | None = None
-
-
-class DevicesView(View):
-    """What the API sends."""
-
-    interfaces: list[InterfaceView] | None = None
-    autoattach_pod_interface: bool | None = None
-
-
-class DomainView(View):
-    """What the API sends."""
-
-    devices: DevicesView | None = None
-
-
-class SpecView(View):
-    """What the API sends."""
-
-    hostname: str | None = None
-    subdomain: str | None = None
-    networks: list[NetworkView] | None = None
-    domain: DomainView | None = None
-
-
-class ConditionView(View):
-    """What the API sends."""
-
-    type: str
-    status: str | None = None
-    reason: str | None = None
-    last_transition_time: str | None = None
-
-
-class StatusInterfaceView(View):
-    """What the API sends."""
-
-    name: str | None = None
-    ip_address: str | None = None
-    ip_addresses: list[str] | None = None
-    info_source: str | None = None
-
-
-class MigrationView(View):
-    """What the API sends."""
-
-    target_node: str | None = None
-    end_timestamp: str | None = None
-    completed: bool | None = None
-    failed: bool | None = None
-
-
-class StatusView(View):
-    """What the API sends."""
-
-    phase: str | None = None
-    node_name: str | None = None
-    active_pods: dict[str, str] | None = None
-    conditions: list[ConditionView] | None = None
-    interfaces: list[StatusInterfaceView] | None = None
-    migration_state: MigrationView | None = None
-
-
-class VMIView(View):
-    """What the API sends."""
-
-    metadata: VMIMeta
-    spec: SpecView | None = None
-    status: StatusView | None = None
-
-
 def virtual_machine_instance(view: VMIView) -> VirtualMachineInstance:
     """Return the slim object.
 
@@ -282,7 +157,7 @@ def virtual_machine_instance(view: VMIView) -> VirtualMachineInstance:
     """
     meta, spec, status = view.metadata, view.spec or SpecView(), view.status or StatusView()
     node = intern(status.node_name or "")
-    network, masquerade, reported = _primary(spec, status)
+    network, masquerade, reported = primary(spec, status)
     labels = meta.labels or {}
     shape = Shape(
         namespace=intern(meta.namespace or ""),
@@ -295,7 +170,7 @@ def virtual_machine_instance(view: VMIView) -> VirtualMachineInstance:
         handing_over=_handing_over(status),
         network=network,
         masquerade=masquerade,
-        ports=_declared(spec) if network is not None else (),
+        ports=declared_ports(spec) if network is not None else (),
     )
     return VirtualMachineInstance(
         name=meta.name,
@@ -349,109 +224,3 @@ def _handing_over(status: StatusView) -> bool:
         and bool(status.node_name)
         and status.node_name == migration.target_node
     )
-
-
-def _primary(spec: SpecView, status: StatusView) -> tuple[str | None, bool, Reported]:
-    """Return the primary network's name (vmispec LookUpDefaultNetwork), how it is bound, and what is reported of it.
-
-    The name is None, and nothing reported, where the VMI has no interface on such a network.
-    """
-    devices = _devices(spec)
-    network = _primary_network(spec.networks or [], devices)
-    if network is None:
-        return None, False, ()
-    interface = next((one for one in devices.interfaces or () if one.name == network.name), None)
-    reported = next((one for one in status.interfaces or () if one.name == network.name), None)
-    found = _addresses(network, interface, reported) if reported else ()
-    return intern(network.name), interface is not None and interface.masquerade is not None, found
-
-
-def _devices(spec: SpecView) -> DevicesView:
-    """Return the VMI's devices."""
-    return (spec.domain.devices if spec.domain else None) or DevicesView()
-
-
-def _primary_network(networks: list[NetworkView], devices: DevicesView) -> NetworkView | None:
-    """Return the entry of spec.networks that is the pod's own network.
-
-    A VMI without networks and interfaces gets a pod network named "default", unless it opted out: the mutating webhook
-    normally writes that, and a foreign API server may not have.
-    """
-    if not networks and not devices.interfaces and devices.autoattach_pod_interface is not False:
-        return NetworkView("default", pod=PodNetworkView())
-    for network in networks:
-        if network.pod is not None or (network.multus is not None and network.multus.default):
-            return network
-    return None
-
-
-def _declared(spec: SpecView) -> tuple[Port, ...]:
-    """Return the ports that a VMI declares, whichever interface is theirs."""
-    return tuple(port for one in _devices(spec).interfaces or () for port in _ports(one))
-
-
-def _ports(interface: InterfaceView) -> tuple[Port, ...]:
-    """Return the ports that an interface declares; KubeVirt makes those of all of them container ports of the pod."""
-    return tuple(
-        Port(port.name or "", port.protocol or "TCP", port.port or 0)
-        for port in interface.ports or ()
-        if valid_number(port.port)
-    )
-
-
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Rule = Callable[[_Address], bool]
-
-# what no interface's address may be, whatever the binding
-_NEVER: tuple[tuple[_Rule, str], ...] = (
-    (lambda address: address.is_link_local, "link-local"),
-    (lambda address: address.is_loopback, "loopback"),
-    (lambda address: address.is_multicast, "multicast"),
-    (lambda address: address.is_unspecified, "unspecified"),
-)
-
-
-def _addresses(network: NetworkView, interface: InterfaceView | None, reported: StatusInterfaceView) -> Reported:
-    """Return the usable addresses of the primary network's status entry, then those dropped with the reason.
-
-    Entries without a name are devices inside the guest (docker0, cni0): the match by name has left them out.
-    """
-    rules = (*_NEVER, *_binding_rules(network, interface, reported))
-    usable: dict[bytes, None] = {}
-    dropped = []
-    for text in reported.ip_addresses or ([reported.ip_address] if reported.ip_address else []):
-        try:
-            address = parsed(text)
-        except ValueError:
-            dropped.append((text, "not an IP address"))
-            continue
-        if reason := next((why for rule, why in rules if rule(address)), ""):
-            dropped.append((text, reason))
-        else:
-            usable[address.packed] = None
-    if len(usable) == 1 and not dropped:
-        return next(iter(usable))
-    return (*usable, *dropped)
-
-
-def _binding_rules(
-    network: NetworkView, interface: InterfaceView | None, reported: StatusInterfaceView
-) -> tuple[tuple[_Rule, str], ...]:
-    """Return what the interface's binding adds to the rules.
-
-    Masquerade gives every guest the same inner addresses, and kubevirt#18760 lets them leak into the status. Bridge
-    hands the pod's IPv4 to the guest and never its IPv6, which KubeVirt before 1.9 listed all the same; only the guest
-    agent can tell that the guest has one.
-    """
-    pod = network.pod
-    if pod is None or interface is None:
-        return ()
-    if interface.masquerade is not None:
-        inner = (
-            ipaddress.ip_network(pod.vm_network_cidr or DEFAULT_VM_CIDR, strict=False),
-            ipaddress.ip_network(pod.vm_ipv6_network_cidr or DEFAULT_VM_IPV6_CIDR, strict=False),
-        )
-        return ((lambda address: any(address in one for one in inner), "inside the guest's masquerade network"),)
-    if interface.bridge is not None and "guest-agent" not in (reported.info_source or ""):
-        return ((lambda address: address.version == 6, "the pod's IPv6 does not reach a bridged guest"),)
-    return ()

@@ -1,6 +1,6 @@
 """What has to be derived again; no I/O."""
 
-from dnsserver.objects import Kind
+from dnsserver.objects import Key, Kind
 from dnsserver.store.entry import Source
 
 
@@ -23,3 +23,20 @@ class Marks:
         if self.vmis:
             return Kind.VMI, self.vmis.pop()
         return (Kind.ENDPOINT_SLICE, self.slices.pop()) if self.slices else None
+
+
+class Pending:
+    """All that has to be derived again before the next publication."""
+
+    def __init__(self) -> None:
+        self.whole: dict[str, set[str]] = {}  # namespace -> Services to derive from all that they have
+        self.services: dict[Key, Marks] = {}  # Service -> what contributes to it and has changed
+        self.namespaces: set[str] = set()
+        self.pods: set[tuple[str, bytes]] = set()  # (namespace, address)
+
+    def marks(self, service: Key) -> Marks:
+        """Return what is noted of a Service."""
+        marks = self.services.get(service)
+        if marks is None:
+            marks = self.services[service] = Marks()
+        return marks
