@@ -25,7 +25,7 @@ from dnsserver.wire import encode_query, parse_response
 from tests import build
 from tests.fakes.api_faults import refuse
 from tests.fakes.api_server import VMIS, FakeApiServer
-from tests.harness import Serving, ask_tcp, ask_udp, get, http_url, question, serving
+from tests.harness import TIMEOUT, Serving, ask_tcp, ask_udp, get, http_url, question, serving
 from tests.test_app import (
     ANSWER,
     HTTP,
@@ -371,7 +371,9 @@ async def test_l5_rolling_update_never_without_a_ready_replica(api: FakeApiServe
     What the Deployment has to say for that (its strategy, its disruption budget) is the manifests' to hold.
     """
     async with following(api, tmp_path, lameduck="700ms") as old:
-        assert await status(old, READY, "/ready") == 200
+        async with asyncio.timeout(TIMEOUT):
+            while await status(old, READY, "/ready") != 200:  # noqa: ASYNC110 -- what is awaited is another process's view
+                await asyncio.sleep(0.01)
         api.fault("services", "list", refuse(503, "ServiceUnavailable"), times=None)
         async with following(api, tmp_path) as new:
             for _ in range(20):  # as long as the new one knows nothing, it is not sent any queries
