@@ -137,7 +137,6 @@ def _sources(blocks: Sequence[Block]) -> Iterator[_Source]:
     """Yield the zones whose answers may be ready."""
     zones = [(zone, block) for block in blocks for zone in block.zones]
     for block in blocks:
-        front = block.plugins
         plugin = next((one for one in block.plugins if isinstance(one, Kubernetes)), None)
         if plugin is None:
             continue

@@ -21,7 +21,6 @@ NICER = 5  # the niceness of the event loop's thread: a third of the weight of t
 _TIMEVAL = struct.Struct("@ll")  # seconds, microseconds
 _COUNTERS = ("messages", "responses", "send_errors", "send_drops", "shed", "port_zero")
 
-
 _starter = ThreadPoolExecutor(1, thread_name_prefix="starter")  # its thread keeps the niceness of the process
 
 
