@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 1053
 
-.PHONY: help run test check format bench soak fuzz clean respdiff sanitize
+.PHONY: help run test check coverage format bench soak fuzz clean respdiff sanitize
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,11 +23,13 @@ run: $(READY)  ## serve the user guide's example on 127.0.0.1, no cluster needed
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest -n auto
 
-check: $(READY)  ## format, lint, types, import contracts, then the tests with branch coverage
+check: $(READY)  ## what needs no running: format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+coverage: $(READY)  ## the whole test suite with branch coverage, which must not fall
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 format: $(READY)  ## let ruff format and mend what it can
