@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 1053
 
-.PHONY: help run test check coverage format bench soak fuzz clean respdiff sanitize
+.PHONY: help run test check coverage format bench soak fuzz clean respdiff sanitize kind-test
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -56,3 +56,7 @@ fuzz: $(READY)  ## look for inputs that break something, two processes, until Ct
 
 sanitize: $(READY)  ## the compiled loop's C under sanitizers and valgrind, for memory errors and races; `make sanitize SECONDS=60`
 	@$(BIN)/python -m tests.fast.sanitize $(if $(SECONDS),--seconds $(SECONDS))
+
+kind-test: $(READY)  ## image and chart in a cluster made by kind; `DNSSERVER_KUBEVIRT=v1.6.0 make kind-test` with KubeVirt itself
+	@if docker info >/dev/null 2>&1; then docker build --tag dnsserver:test .; else echo "no Docker engine: nothing is built"; fi
+	$(BIN)/python -m pytest tests/kind -m kind

@@ -1,0 +1,1 @@
+"""The scenarios in kind, with the image and the chart that users get; `make kind-test`."""
