@@ -1,11 +1,11 @@
 """What is ready to be sent at one listen address: from the server blocks that allow it to a table kept up to date.
 
-A question for a name of a `kubernetes` zone goes around its chain where every plugin in front lets it pass
-(`Plugin.lets_pass`). Nothing is ready before the first sync, and one table serves UDP, TCP and TLS.
+A question for a name of a `kubernetes` zone goes around its chain where no plugin in front keeps that name
+(`Plugin.keeps`). Nothing is ready before the first sync, and one table serves UDP, TCP and TLS.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -16,11 +16,13 @@ from dnsserver.fast.table import FastZone, Way
 from dnsserver.names import ROOT, Name, is_at_or_below, to_text
 from dnsserver.plugins.kubernetes import Kubernetes
 from dnsserver.plugins.loadbalance import LoadBalance
+from dnsserver.plugins.plugin import Plugin
 from dnsserver.plugins.prometheus import Prometheus
 from dnsserver.server import Block
 from dnsserver.wire import type_to_text
 from dnsserver.zone import Zone
 
+_MAX_KEPT = 64  # names of a zone that are compared, one after the other, with one that is asked for the first time
 _STEPS = 2000  # of preparing in one turn of the event loop: a millisecond or so
 _FAMILIES = {Way.UDP4: ("udp", "1"), Way.UDP6: ("udp", "2"), Way.TCP4: ("tcp", "1"), Way.TCP6: ("tcp", "2")}
 
@@ -33,8 +35,15 @@ class _Source:
     origin: Name
     zone: str  # the server block's, as metrics name it
     outside: tuple[Name, ...]  # zones of the listener below the origin
+    front: tuple[Plugin, ...]  # those that are asked before the plugin
     rotates: bool
     counted: bool  # the block has `prometheus`
+
+    def kept(self) -> frozenset[Name]:
+        """Return the names at or below which nothing is ready: the origin itself is everything."""
+        ttl = self.plugin.config.longest_ttl
+        found = frozenset(self.outside).union(*(one.keeps(self.origin, ttl) for one in self.front))
+        return found if len(found) <= _MAX_KEPT else frozenset((self.origin,))
 
 
 class ReadyAnswers:
@@ -43,7 +52,6 @@ class ReadyAnswers:
     def __init__(self) -> None:
         self.table = new_table()
         self._filler: FastPath | None = None
-        self.respond = self.table.respond
 
     def filled_by(self, filler: "FastPath | None", metrics: Metrics) -> None:
         """Answer from what `filler` has from now on; what was counted for the one before is handed in."""
@@ -66,6 +74,7 @@ class FastPath:
         self._sources = sorted(_sources(blocks), key=lambda source: len(source.origin), reverse=True)
         self._ready = ready
         self._zones: dict[int, FastZone] = {}  # by index of the source
+        self._kept: list[frozenset[Name]] = []  # of each source
         self._preparing: asyncio.Handle | None = None
 
     @contextmanager
@@ -75,13 +84,26 @@ class FastPath:
             self._ready.filled_by(self, metrics)
             for plugin in dict.fromkeys(source.plugin for source in self._sources):
                 stack.callback(plugin.follow(self._update))
+            for other in dict.fromkeys(other for source in self._sources for other in source.front):
+                stack.callback(other.follow(lambda: self._decide(metrics)))
             stack.callback(metrics.before_scrape(lambda: self.hand_in(metrics)))
-            self._update()
+            self._decide(metrics)
             yield
         if self._preparing is not None:
             self._preparing.cancel()
         if self._ready.is_filled_by(self):
             self._ready.filled_by(None, metrics)
+
+    def _decide(self, metrics: Metrics) -> None:
+        """Begin anew where plugins in front keep other names than before."""
+        kept = [source.kept() for source in self._sources]
+        if kept == self._kept or not self._ready.is_filled_by(self):
+            return
+        self.hand_in(metrics)
+        self._kept = kept
+        self._zones.clear()
+        self._ready.table.serve(())
+        self._update()
 
     def _update(self) -> None:
         """Answer from what the plugins have published last."""
@@ -90,11 +112,11 @@ class FastPath:
         table, known = self._ready.table, len(self._zones)
         for index, source in enumerate(self._sources):
             zone = source.plugin.transferable(source.origin) if source.plugin.synced else None
-            if zone is None:
+            if zone is None or source.origin in self._kept[index]:
                 continue
             fast = self._zones.get(index)
             if fast is None:
-                self._zones[index] = _fast_zone(index, source, zone)
+                self._zones[index] = _fast_zone(index, source, zone, self._kept[index])
             elif fast.zone is not zone:
                 table.move(fast, zone)
         if len(self._zones) != known:
@@ -120,7 +142,7 @@ class FastPath:
                 metrics.count_ready((self._server, source.zone, *labels, "", cell.dnssec_ok), tally)
 
 
-def _fast_zone(index: int, source: _Source, zone: Zone) -> FastZone:
+def _fast_zone(index: int, source: _Source, zone: Zone, kept: Iterable[Name]) -> FastZone:
     """Return a zone as a table has it."""
     config = source.plugin.config
     return FastZone(
@@ -128,7 +150,7 @@ def _fast_zone(index: int, source: _Source, zone: Zone) -> FastZone:
         zone,
         rotates=source.rotates,
         missing=not source.plugin.may_fall_through(source.origin),
-        outside=source.outside,
+        outside=kept,
         made=[Name(b"\3pod" + source.origin)] if config.pods == "insecure" else [],
     )
 
@@ -141,8 +163,6 @@ def _sources(blocks: Sequence[Block]) -> Iterator[_Source]:
         if plugin is None:
             continue
         front = block.plugins[: block.plugins.index(plugin)]
-        if not all(one.lets_pass(plugin.config.ttl) for one in front):
-            continue
         for origin in plugin.config.origins:
             owners = [(zone, owner) for zone, owner in zones if is_at_or_below(origin, zone)]
             zone, owner = max(owners, key=lambda entry: len(entry[0]), default=(ROOT, None))
@@ -152,6 +172,7 @@ def _sources(blocks: Sequence[Block]) -> Iterator[_Source]:
                     origin,
                     to_text(zone),
                     tuple(other for other, _ in zones if other != origin and is_at_or_below(other, origin)),
+                    front,
                     any(isinstance(one, LoadBalance) for one in front),
                     any(isinstance(one, Prometheus) for one in front),
                 )

@@ -7,9 +7,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT
 from inspect import isawaitable
 
-from dnsserver.fast.table import Way
 from dnsserver.fastpath import FastPath, ReadyAnswers
-from dnsserver.message import Client, Transport
+from dnsserver.message import Client
 from dnsserver.server import Dispatcher, Response
 from dnsserver.setup import ANYWHERE, TLS, ListenAddress, Terms
 from dnsserver.transports import ListenerLostError, Roster, TransportStats, serve_tcp, serve_udp
@@ -67,11 +66,7 @@ class Service:
         self._in_flight = in_flight
 
     def __call__(self, wire: bytes, client: Client) -> Response | Awaitable[Response]:
-        """Answer one message that came over TCP, or that is not ready to be answered."""
-        if client.transport is not Transport.UDP:
-            ready = self.ready.respond(wire, Way.TCP6 if ":" in client.address else Way.TCP4)
-            if ready is not None:
-                return ready
+        """Answer one message that is not ready to be answered."""
         response = self.dispatcher(wire, client)
         if response is None or isinstance(response, bytes) or not isawaitable(response):
             return response
@@ -139,6 +134,7 @@ class Listener:
             limits=lambda: self.service.terms.limits,
             roster=self._roster,
             ssl=lambda: self.service.terms.ssl,
+            table=self.service.ready.table,
             grace=GRACE,
         )
         bound = await self._hold(tcp)

@@ -67,18 +67,24 @@ def spelled_from_text(text: str, origin: bytes = ROOT) -> bytes:
     """Parse presentation format like `from_text`, and keep the case: for names in RDATA that somebody spelled."""
     if text in ("", "."):
         return origin
-    labels: list[bytes] = []
+    parts = split_text(text)
+    return _join(parts if parts[-1] else parts[:-1], origin)
+
+
+def split_text(text: str) -> tuple[bytes, ...]:
+    """Split presentation format at its dots; the last part is empty after a final one, as all of the empty text is.
+
+    Raises `InvalidNameError` for escapes that are none.
+    """
+    parts: list[bytes] = []
     current = bytearray()
-    octets = _unescape(text)
-    for octet, escaped in octets:
+    for octet, escaped in _unescape(text):
         if octet == 0x2E and not escaped:
-            labels.append(bytes(current))
+            parts.append(bytes(current))
             current.clear()
         else:
             current.append(octet)
-    if current:
-        labels.append(bytes(current))
-    return _join(labels, origin)
+    return (*parts, bytes(current))
 
 
 def _unescape(text: str) -> Iterator[tuple[int, bool]]:
@@ -127,6 +133,11 @@ def labels(name: bytes) -> tuple[bytes, ...]:
     return tuple(parts)
 
 
+def order_key(name: bytes) -> tuple[bytes, ...]:
+    """Return what names are sorted by: a name before all that is below it (RFC 4034, section 6.1)."""
+    return labels(name)[::-1]
+
+
 def join(label: bytes, above: Name) -> Name:
     """Return the name of a canonical label below a name; the two are known to fit."""
     return Name(bytes((len(label),)) + label + above)
@@ -152,6 +163,13 @@ def is_at_or_below(name: Name, origin: Name) -> bool:
     while index < rest:
         index += 1 + name[index]
     return index == rest
+
+
+def intersection(one: Name, other: Name) -> Name | None:
+    """Return the name whose subtree two subtrees have in common; None where they have nothing."""
+    if is_at_or_below(one, other):
+        return one
+    return other if is_at_or_below(other, one) else None
 
 
 def is_dns1123_label(text: str) -> bool:

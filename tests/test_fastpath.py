@@ -1,6 +1,8 @@
 """Which questions go around the chain, and that they get what the chain would say."""
 
+import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from dnsserver import fastpath
 from dnsserver.fast.best import COMPILED
 from dnsserver.fast.table import Table, Way
+from dnsserver.message import Client, Edns, Transport
 from dnsserver.records import Rcode
 from dnsserver.wire import encode_query, parse_response
 from tests.build import namespace_json, service_json, vmi_json
@@ -39,7 +42,7 @@ def objects(address: str = "10.244.0.7") -> str:
 def ready(server: Serving, qname: str, qtype: str = "A") -> bool:
     """Say whether a question is answered without the chain."""
     (answers,) = server.app._ready.values()
-    return answers.respond(encode_query(question(qname, qtype)), Way.UDP4) is not None
+    return answers.table.respond(encode_query(question(qname, qtype)), Way.UDP4) is not None
 
 
 @pytest.mark.parametrize(
@@ -56,9 +59,22 @@ def ready(server: Serving, qname: str, qtype: str = "A") -> bool:
         ("acl {\n allow\n }", False),
         ("rewrite name a.example b.example", False),
         ('template IN A example.org {\n answer "{{ .Name }} 60 IN A 192.0.2.1"\n }', False),
-        ("hosts {\n 192.0.2.1 a.example\n fallthrough\n }", False),
+        ("hosts {\n 192.0.2.1 a.example\n fallthrough\n }", True),
+        ("hosts {\n 192.0.2.1 a.example\n fallthrough local\n }", True),
+        ("hosts {\n 192.0.2.1 a.example\n fallthrough svc.cluster.local\n }", False),
+        ("hosts none example.org {\n 192.0.2.1 a.example.org\n }", True),
+        ("hosts {\n 192.0.2.1 cluster.local\n fallthrough\n }", False),
+        ("hosts {\n 192.0.2.1 *.local\n fallthrough\n }", False),
+        ("hosts {\n 192.0.2.1 *.cluster.local\n fallthrough\n }", False),
+        ("hosts {\n 192.0.2.1 x.cluster.local\n fallthrough\n }", True),
+        ("k8s_external example.org", True),
+        ("k8s_external ns2.svc.cluster.local 2.0.192.in-addr.arpa", True),
         ("local", False),
         ("bufsize 1000", False),
+        ("bufsize 1231", False),
+        ("bufsize 1232", True),
+        ("bufsize", True),
+        ("bufsize 4096", True),
         ("ratelimit 100", False),
         ("autopath @kubernetes", False),
         ("loadbalance {\n prefer 10.0.0.0/8\n }", False),
@@ -75,6 +91,18 @@ async def test_plugins_in_front(tmp_path: Path, plugins: str, expected: bool) ->
         assert ready(server, NAME) is expected
         assert ready(server, "nowhere.cluster.local") is expected
         assert not ready(server, "example.org")
+
+
+@pytest.mark.parametrize(
+    "plugin", ["hosts {\n 192.0.2.1 a.example\n }", "k8s_external cluster.local", "k8s_external local"]
+)
+async def test_a_plugin_in_front_that_answers_for_the_zone(tmp_path: Path, plugin: str) -> None:
+    """Nothing passes it."""
+    (tmp_path / "objects.json").write_text(objects())
+    async with serving(f". {{\n bind 127.0.0.1\n {plugin}\n {KUBERNETES}\n }}", tmp_path) as server:
+        assert not (await server.ask(NAME)).answer
+        assert not ready(server, NAME)
+        assert not ready(server, "nowhere.cluster.local")
 
 
 async def test_names_of_other_server_blocks(tmp_path: Path) -> None:
@@ -137,7 +165,7 @@ async def test_changes(tmp_path: Path, tcp: bool) -> None:
 def server_answer(server: Serving, qname: str) -> bytes:
     """Return a ready answer."""
     (answers,) = server.app._ready.values()
-    response = answers.respond(encode_query(question(qname)), Way.UDP4)
+    response = answers.table.respond(encode_query(question(qname)), Way.UDP4)
     assert response is not None
     return response
 
@@ -164,3 +192,88 @@ async def test_counted_once(tmp_path: Path) -> None:
     assert sorted(float(line.rpartition(" ")[2]) for line in counted) == [5, 10]
     (durations,) = (line for line in text.splitlines() if "request_duration_seconds_count{" in line)
     assert float(durations.rpartition(" ")[2]) == 15
+
+
+FRONTS = {
+    "nothing": "",
+    "bufsize": "bufsize",
+    "k3s": "hosts nodes {\n ttl 60\n reload 100ms\n fallthrough\n }",
+    "names of the cluster": """hosts {
+        192.0.2.1 vm1.db.ns1.svc.cluster.local one.ns1.svc.cluster.local
+        192.0.2.2 *.ns2.svc.cluster.local
+        10.244.0.7 elsewhere.example
+        fallthrough
+    }""",
+    "without a part": "hosts none ns1.svc.cluster.local example.org {\n 192.0.2.1 one.ns2.svc.cluster.local\n }",
+    "part falls through": """hosts none cluster.local in-addr.arpa {
+        10.244.0.8 a.cluster.local
+        fallthrough cluster.local
+    }""",
+    "without PTR": "hosts {\n 10.244.0.7 a.example\n no_reverse\n fallthrough . \n fallthrough_unsupported\n }",
+    "external": """k8s_external example.org ns1.svc.cluster.local 10.in-addr.arpa {
+        fallthrough ns1.svc.cluster.local
+    }""",
+    "all": "bufsize 1232\n hosts nodes {\n fallthrough\n }\n k8s_external example.org\n minimal\n cache 30",
+}
+NAMES = (
+    *(NAME, "db.ns1.svc.cluster.local", "one.ns1.svc.cluster.local", "ns1.svc.cluster.local", "svc.cluster.local"),
+    *("cluster.local", "x.cluster.local", "x.y.cluster.local", "dns.cluster.local", "ns.dns.cluster.local"),
+    *("ns2.svc.cluster.local", "one.ns2.svc.cluster.local", "a.one.ns2.svc.cluster.local", "a.cluster.local"),
+    *("www.example.org.ns1.svc.cluster.local", "www.example.org.db.ns1.svc.cluster.local", "node1.cluster.local"),
+    *("7.0.244.10.in-addr.arpa", "8.0.244.10.in-addr.arpa", "9.0.244.10.in-addr.arpa", "1.2.0.192.in-addr.arpa"),
+    *("0.244.10.in-addr.arpa", "in-addr.arpa", "VM1.DB.ns1.Svc.cluster.LOCAL", "_tcp.db.ns1.svc.cluster.local"),
+    *("tcp.db.ns1.svc.cluster.local", "tcp.ns1.svc.cluster.local", "a.tcp.db.ns1.svc.cluster.local"),
+)
+NODES = "192.0.2.9 node1 node1.cluster.local\n10.244.0.9 node2\n"
+
+
+def wires() -> Iterator[bytes]:
+    """Yield every name with some types and forms of EDNS."""
+    for name in NAMES:
+        for qtype in ("A", "AAAA", "PTR", "TXT", "SRV", "HTTPS"):
+            for edns in (None, Edns(512), Edns(1232), Edns(4096, dnssec_ok=True)):
+                yield encode_query(question(name, qtype, edns=edns))
+
+
+@pytest.mark.parametrize("front", FRONTS)
+async def test_what_the_chain_would_say(tmp_path: Path, front: str) -> None:
+    """Whatever is in front: an answer that is ready is the chain's, octet for octet, also when it is asked again."""
+    (tmp_path / "objects.json").write_text(objects())
+    (tmp_path / "nodes").write_text(NODES)
+    async with serving(f". {{\n bind 127.0.0.1\n {FRONTS[front]}\n {KUBERNETES}\n }}", tmp_path) as server:
+        (service,) = server.app._current.services.values()
+        table = service.ready.table
+        while not table.prepare(1000):
+            pass
+        found = 0
+        for way, transport in ((Way.UDP4, Transport.UDP), (Way.TCP4, Transport.TCP)):
+            client = Client("127.0.0.1", 53, transport, "dns://:53")
+            for wire in (*wires(), *wires()):
+                ready = table.respond(wire, way)
+                if ready is not None:
+                    found += 1
+                    assert ready == service.dispatcher(wire, client), wire
+    assert found > 300
+
+
+@pytest.mark.parametrize("content", ["192.0.2.1 {}\n", "192.0.2.1 *.{}\n"])
+async def test_names_of_a_hosts_file_that_changes(tmp_path: Path, content: str) -> None:
+    """What it has is the plugin's, as long as it has it; of too many names, all of the zone."""
+    (tmp_path / "objects.json").write_text(objects())
+    nodes = tmp_path / "nodes"
+    plugin = "hosts nodes {\n reload 10ms\n fallthrough\n }"
+    many = "".join(f"192.0.2.1 n{number}.cluster.local\n" for number in range(65))
+    async with serving(f". {{\n bind 127.0.0.1\n {plugin}\n {KUBERNETES}\n }}", tmp_path) as server:
+        for written, expected in (
+            ("", (True, True)),
+            (content.format(NAME if "*" not in content else NAME.partition(".")[2]), (False, True)),
+            ("192.0.2.22 cluster.local\n", (False, False)),
+            ("192.0.2.2 other.example\n", (True, True)),
+            (many, (False, False)),
+        ):
+            nodes.write_text(written)
+            async with asyncio.timeout(5):
+                while (ready(server, NAME), ready(server, "svc.cluster.local")) != expected:  # noqa: ASYNC110 -- a file
+                    await asyncio.sleep(0.005)
+            hosts = written.startswith("192.0.2.1 ") and written is not many and "*" not in content
+            assert await server.texts(NAME) == ["192.0.2.1" if hosts or "*" in written else "10.244.0.7"]

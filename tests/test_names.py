@@ -16,6 +16,7 @@ from dnsserver.names import (
     fold,
     from_labels,
     from_text,
+    intersection,
     is_at_or_below,
     is_dns1123_label,
     label_to_text,
@@ -142,6 +143,14 @@ def test_is_at_or_below(name: Name, below: bool) -> None:
     """Ancestry goes by whole labels, never by a suffix of text or octets; everything is below the root."""
     assert is_at_or_below(name, ORIGIN) is below
     assert is_at_or_below(name, ROOT)
+
+
+def test_intersection() -> None:
+    """Of two subtrees one lies in the other, or they have nothing in common."""
+    below, other = from_text("a.b", ORIGIN), from_text("b.a", ORIGIN)
+    assert intersection(below, ORIGIN) == intersection(ORIGIN, below) == below
+    assert intersection(ORIGIN, ORIGIN) == intersection(ROOT, ORIGIN) == ORIGIN
+    assert intersection(below, other) is None
 
 
 DNS1123 = [

@@ -19,6 +19,8 @@ from benchmarks.peers.load import Answers, Sample, parse_dnsperf
 from benchmarks.peers.pipelining import BATCH, ask
 from benchmarks.peers.questions import cases
 from benchmarks.peers.run import CHANGING, OURS, Compared, Row
+from benchmarks.peers.servers import command
+from dnsserver.fast.best import COMPILED
 
 _REPORT = """
 Statistics:
@@ -55,6 +57,13 @@ def test_cpu_counts_children() -> None:
     assert 0.4 <= both.seconds < 2.0  # starting Python takes some
     assert both.user + both.system >= 30  # ticks of 10 ms
     assert (both - both).seconds == 0
+
+
+def test_not_compiled() -> None:
+    """The server that is measured without the compiled table has none, and says so."""
+    told = subprocess.check_output([*command(compiled=False), "-version"], text=True)
+    assert "not compiled" in told
+    assert ("not compiled" in subprocess.check_output([*command(), "-version"], text=True)) is not COMPILED
 
 
 def test_on_core() -> None:

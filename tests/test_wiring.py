@@ -87,6 +87,7 @@ def test_resolved() -> None:
 def configuration(kind: str, text: str, folder: Path, port: int, server: int) -> tuple[str, ...]:
     """Write the snippet with what any test needs around it; return the command that runs in the foreground."""
     path = folder / f"{kind}.conf"
+    command: tuple[str, ...]
     if kind == "bind":
         text = text.replace(SERVER, f"127.0.0.1 port {server}").replace(
             "options {",

@@ -15,9 +15,11 @@ from benchmarks.peers.cpu import cores, on_core
 from benchmarks.peers.load import Sample
 from benchmarks.peers.questions import TWENTIES, Case, cases
 from benchmarks.peers.servers import PEERS, Server, dump, ours
+from dnsserver.fast.best import COMPILED
 from tests.respdiff.servers import find
 
 OURS = "dnsserver"
+NOT_COMPILED = "dnsserver, not compiled"  # with the table in Python
 WATCHING = "dnsserver, watching"  # the same objects from an API server in which nothing changes
 CHANGING = "dnsserver, changing"
 _NEVER = 1e9  # seconds: no watch ends
@@ -122,7 +124,10 @@ def _still(plan: Plan, folder: Path, core: int) -> Iterator[list[Server]]:
     name = last_name(plan.vmis)
     with ExitStack() as stack:
         with on_core(core):
-            servers = [stack.enter_context(ours(OURS, f"manifests {manifest}", folder, name))]
+            servers = [
+                stack.enter_context(ours(label, f"manifests {manifest}", folder, name, compiled=label == OURS))
+                for label in ((OURS, NOT_COMPILED) if COMPILED else (NOT_COMPILED,))
+            ]
             for command, start in PEERS.items():
                 if find(command) is not None:
                     servers.append(stack.enter_context(start(folder, folder / "zones", name)))

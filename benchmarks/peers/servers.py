@@ -24,6 +24,13 @@ cluster.local:{port} in-addr.arpa:{port} {{
     }}
 }}
 """
+# As where no compiler was there at installation: the import system takes None for a module that cannot be found
+_NOT_COMPILED = """
+import sys
+sys.modules["dnsserver.fast.compiled"] = None
+from dnsserver.cli import main
+sys.exit(main())
+"""
 _COREDNS = """
 {zone}:{port} {{
     bind 127.0.0.1
@@ -47,14 +54,19 @@ class Server:
 
 
 @contextmanager
-def ours(name: str, source: str, folder: Path, qname: str) -> Iterator[Server]:
+def ours(name: str, source: str, folder: Path, qname: str, *, compiled: bool = True) -> Iterator[Server]:
     """Run this server on a source of objects (`manifests PATH`, `endpoint URL`) until it has this name's address."""
     port = free_port()
     corefile = folder / f"Corefile.{port}"
     corefile.write_text(_OURS.format(port=port, source=source))
-    command = (sys.executable, "-m", "dnsserver", "-quiet", "-conf", str(corefile))
-    with _running(name, command, folder, port, qname) as server:
+    options = (*command(compiled=compiled), "-quiet", "-conf", str(corefile))
+    with _running(name, options, folder, port, qname) as server:
         yield server
+
+
+def command(*, compiled: bool = True) -> tuple[str, ...]:
+    """Return this server's command, with its table in Python where it is not to be the compiled one."""
+    return (sys.executable, *(("-m", "dnsserver") if compiled else ("-c", _NOT_COMPILED)))
 
 
 def nsd(folder: Path, zones: Path, qname: str) -> AbstractContextManager[Server]:

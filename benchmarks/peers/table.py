@@ -45,7 +45,7 @@ def _head() -> str:
     left = f"{'q/s':>7} {'':<15} {'server':>6} {'client':>6} {'limit':>7} {'lost':>6} {'q/core-s':>8}"
     ratios = " ".join(f"{f'x {name}':>6}" for name in _REFERENCES)
     return (
-        f"{'case':<13} {'server':<19} {left} {ratios} | {'at q/s':>6} {'us/query':>8} {'':<13} "
+        f"{'case':<13} {'server':<23} {left} {ratios} | {'at q/s':>6} {'us/query':>8} {'':<13} "
         f"{'user':>6} {'system':>6} {ratios}"
     )
 
@@ -58,7 +58,7 @@ def _line(row: Row, references: dict[str, Row]) -> str:
     paced = _spread(row.paced, lambda one: one.cost, 8, 2)
     parts = median(row.paced, lambda one: one.user), median(row.paced, lambda one: one.cost - one.user)
     return (
-        f"{row.case:<13} {row.server:<19} {full:<23} {shares} {limit(row):>7} {lost:>6.2%} {per_core(row):>8.0f} "
+        f"{row.case:<13} {row.server:<23} {full:<23} {shares} {limit(row):>7} {lost:>6.2%} {per_core(row):>8.0f} "
         f"{_ratios(row, references, per_core)} | {row.rate:>6.0f} {paced:<22} "
         f"{parts[0]:>6.2f} {parts[1]:>6.2f} {_ratios(row, references, cost)}"
     )

@@ -36,6 +36,11 @@ class Bufsize(Plugin):
             return reply
         return msgspec.structs.replace(reply, max_udp_size=self.size)
 
+    def lets_pass(self, ttl: int) -> bool:
+        """Pass where the server's own limit is as small: nothing but an upstream is told of a larger one."""
+        del ttl
+        return self.size >= OWN_UDP_SIZE
+
 
 def parse(directives: Sequence[Directive], context: Context) -> tuple[Plugin, ...]:
     """Return the block's only `bufsize`."""

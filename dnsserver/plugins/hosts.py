@@ -5,12 +5,11 @@ time or size has changed; one that is missing is waited for, and one that goes a
 """
 
 import asyncio
-import ipaddress
 import logging
 import stat
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +21,17 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from dnsserver.admin.metrics import Metrics
 from dnsserver.corefile import Directive, Property, plugin_zones
 from dnsserver.message import Reply
-from dnsserver.names import ROOT, InvalidNameError, Name, from_text, is_at_or_below, parent, reverse_address, to_text
+from dnsserver.names import (
+    ROOT,
+    Name,
+    from_text,
+    intersection,
+    is_at_or_below,
+    parent,
+    reverse_address,
+    to_text,
+)
+from dnsserver.plugins.hosting.table import WILDCARD, Table, names_in, parse_hosts
 from dnsserver.plugins.options import arguments, duration, once
 from dnsserver.plugins.plugin import Context, Handler, Plugin, Request, Runtime
 from dnsserver.records import Rcode, RRClass, RRset, RRType, address_type
@@ -33,7 +42,6 @@ _MAX_COMPLAINTS = 10  # warnings about one version of a file; block lists of a m
 _CLASSES = (int(RRClass.IN), int(RRClass.ANY))
 _TYPES = (RRType.A, RRType.AAAA, RRType.PTR)  # what this plugin has records of
 _TRANSFERS = (RRType.AXFR, RRType.IXFR)
-_WILDCARD = b"\x01*"
 
 # No SOA could say how long SERVFAIL or NODATA hold: a hosts file is no zone (RFC 2308, section 2.2, NODATA type 3).
 _UNKNOWN = Reply(rcode=Rcode.SERVFAIL, authoritative=False)
@@ -61,86 +69,12 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """The content of a hosts file; an address or name that stands there twice is in it once."""
-
-    addresses: Mapping[Name, tuple[bytes, ...]] = field(default_factory=dict)  # packed, by name; `*` is a label
-    names: Mapping[bytes, tuple[Name, ...]] = field(default_factory=dict)  # by packed address
-    entries: int = 0  # of both mappings together, as CoreDNS counts them
-
-
-@dataclass(frozen=True, slots=True)
 class Version:
     """What makes a file the same as at the last look."""
 
     modified: int = 0  # nanoseconds since the epoch
     size: int = -1  # octets; the default is no file's
     inode: int = 0
-
-
-class BadLineError(ValueError):
-    """A line that says nothing about a name; the text says why."""
-
-
-def parse_line(line: bytes) -> tuple[bytes, list[Name]] | None:
-    """Return the packed address and the names of one line, None where it is empty or a comment.
-
-    An IPv6 zone identifier is dropped, an IPv4-mapped address is IPv4. Raises `BadLineError`.
-    """
-    fields = line.partition(b"#")[0].split()
-    if not fields:
-        return None
-    try:
-        words = [word.decode() for word in fields]
-    except UnicodeDecodeError:
-        raise BadLineError("not UTF-8") from None
-    if len(words) < 2:
-        raise BadLineError(f"no name after '{words[0][:100]}'")
-    return _packed(words[0]), [_name(word) for word in words[1:]]
-
-
-def _packed(word: str) -> bytes:
-    try:
-        address = ipaddress.ip_address(word.partition("%")[0])
-    except ValueError:
-        raise BadLineError(f"'{word[:100]}' is not an IP address") from None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.packed
-    return address.packed
-
-
-def _name(word: str) -> Name:
-    try:
-        return from_text(word)
-    except InvalidNameError as error:
-        raise BadLineError(str(error)) from None
-
-
-def parse_hosts(
-    lines: Iterable[bytes], zones: Sequence[Name], *, reverse: bool, complain: Callable[[int, str], None]
-) -> Table:
-    """Parse a hosts file's lines; names outside the zones are left out, and bad lines, after a complaint."""
-    addresses: dict[Name, dict[bytes, None]] = {}
-    names: dict[bytes, dict[Name, None]] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            parsed = parse_line(line)
-        except BadLineError as error:
-            complain(number, str(error))
-            continue
-        packed, written = parsed or (b"", [])
-        for name in written:
-            if not any(is_at_or_below(name, zone) for zone in zones):
-                continue
-            addresses.setdefault(name, {})[packed] = None
-            if reverse and not name.startswith(_WILDCARD):
-                names.setdefault(packed, {})[name] = None
-    entries = sum(map(len, addresses.values())) + sum(map(len, names.values()))
-    return Table(
-        {name: tuple(found) for name, found in addresses.items()},
-        {packed: tuple(found) for packed, found in names.items()},
-        entries,
-    )
 
 
 class HostsFile:
@@ -152,6 +86,7 @@ class HostsFile:
         self._table = Table()
         self._version = Version()
         self._complaint = ""  # about the file as a whole, so that each is made once
+        self.followers: list[Callable[[], None]] = []  # called when the content has changed
 
     @property
     def entries(self) -> int:
@@ -170,12 +105,16 @@ class HostsFile:
         """
         found = _both(self._table.addresses, self._inline.addresses, name)
         if not found and (above := parent(name)) != ROOT:
-            found = _both(self._table.addresses, self._inline.addresses, Name(_WILDCARD + above))
+            found = _both(self._table.addresses, self._inline.addresses, Name(WILDCARD + above))
         return found
 
     def names(self, address: bytes) -> tuple[Name, ...]:
         """Return the names of an address."""
         return _both(self._table.names, self._inline.names, address)
+
+    def names_in(self, origin: Name) -> set[Name]:
+        """Return names at or below `origin`: whatever there is here of that zone is at or below one of them."""
+        return names_in(origin, self._table, self._inline)
 
     async def update(self) -> None:
         """Read the file where it has changed since the last time; what is wrong with it is logged once."""
@@ -187,6 +126,8 @@ class HostsFile:
         self._complaint = ""
         if changed is not None:
             self._version, self._table = changed
+            for follower in self.followers:
+                follower()
             _log.debug("Parsed hosts file into %d entries", self._table.entries)
 
     async def watch(self) -> None:
@@ -274,6 +215,19 @@ class Hosts(Plugin):
         if not addresses:
             return _UNKNOWN
         return self._answer(query.name, query.qtype, [one for one in addresses if address_type(one) == query.qtype])
+
+    def keeps(self, origin: Name, ttl: int) -> Iterable[Name]:
+        """Keep the names that the file has, and those that do not fall through where it has none."""
+        del ttl
+        common = (intersection(zone, origin) for zone in self.config.zones)
+        return self.file.names_in(origin) | {
+            one for one in common if one is not None and not self.config.falls_through(one)
+        }
+
+    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have `changed` called whenever the file has changed; returns what ends that."""
+        self.file.followers.append(changed)
+        return lambda: self.file.followers.remove(changed)
 
     def _answer(self, owner: Name, rrtype: int, rdatas: Sequence[bytes]) -> Reply:
         """Return the RRset, or NODATA where it is empty."""

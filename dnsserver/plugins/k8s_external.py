@@ -5,6 +5,7 @@ balancer has (CoreDNS plugin/k8s_external; plugin/kubernetes, external.go). Name
 from `ExternalService`.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,11 +16,20 @@ import msgspec
 from dnsserver.corefile import Directive
 from dnsserver.derive.endpoint import Endpoint, address_rrsets
 from dnsserver.message import Reply
-from dnsserver.names import InvalidNameError, Name, fold, from_labels, is_at_or_below, labels, reverse_name
+from dnsserver.names import (
+    InvalidNameError,
+    Name,
+    fold,
+    from_labels,
+    intersection,
+    is_at_or_below,
+    labels,
+    reverse_name,
+)
 from dnsserver.objects import Service
 from dnsserver.plugins.external.options import Config, is_reverse, parse_config
 from dnsserver.plugins.external.service import ExternalService, external_addresses
-from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime
+from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime, leave_fast_lane
 from dnsserver.records import Rcode, RRClass, RRset, RRType, Soa
 from dnsserver.zone import EXPIRE, REFRESH, RETRY, Fixed, Records, Zone, ZoneEditor, find_origin
 
@@ -43,7 +53,16 @@ class ExternalSource(Protocol):
 
     @property
     def serial(self) -> int:
-        """Which version of the cluster this is: the Unix time of the last change, or one more than the last."""
+        """The serial of zones that are made of the cluster as it is now."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Another number whenever the cluster has changed; 0 before it has been read."""
+        ...
+
+    def seal(self) -> float:
+        """Have nothing that changes share the present serial; return in how many seconds nothing could anyway."""
         ...
 
     def services(self) -> Iterable[Service]:
@@ -77,8 +96,9 @@ class External(Plugin):
         self.config = config
         self._source: ExternalSource | None = None
         self._runtime: Runtime | None = None
-        self._zones: dict[Name, Zone] = {}  # made when they are needed, each kept until the cluster changes
-        self._server: tuple[int, list[bytes]] = (0, [])  # this server's addresses, and the serial they are from
+        # made when they are needed, each kept until the cluster changes, with its version
+        self._zones: dict[Name, tuple[int, Zone]] = {}
+        self._server: tuple[int, list[bytes]] = (0, [])  # this server's addresses, and the version they are from
 
     @asynccontextmanager
     async def running(self, runtime: Runtime) -> AsyncIterator[None]:
@@ -118,6 +138,11 @@ class External(Plugin):
         if found is None:
             return Reply(authority=(self._soa(source, origin),), origin=origin)
         return Reply(answer=(found,), additional=self._additional(source, origin, found, service), origin=origin)
+
+    def keeps(self, origin: Name, ttl: int) -> Iterable[Name]:
+        """Keep the external zones."""
+        del ttl
+        return [common for zone in self.config.zones if (common := intersection(zone, origin)) is not None]
 
     def _running_source(self) -> ExternalSource:
         """Return the source; raises `PluginError` before the plugin runs."""
@@ -211,10 +236,10 @@ class External(Plugin):
 
     def _name_server_rrsets(self, source: ExternalSource, origin: Name) -> tuple[RRset, ...]:
         """Return the addresses of this server: those that its Services have outside, or else the host's own."""
-        serial, addresses = self._server
-        if serial != source.serial or not serial:
+        version, addresses = self._server
+        if version != source.version or not version:
             addresses = self._server_addresses(source)
-            self._server = source.serial, addresses
+            self._server = source.version, addresses
         return address_rrsets(self.config.name_server(origin), self.config.ttl, addresses)
 
     def _server_addresses(self, source: ExternalSource) -> list[bytes]:
@@ -236,11 +261,20 @@ class External(Plugin):
         """Return the zone with that origin (`transfer`)."""
         return self._zone(self._source, name) if self._source is not None and name in self.config.zones else None
 
+    async def settled(self, name: Name) -> Zone | None:
+        """Return the zone as it is now, once no other content can get its serial any more (`transfer`)."""
+        zone = self.transferable(name)
+        if self._source is not None and zone is not None and (seconds := self._source.seal()) > 0:
+            await leave_fast_lane()
+            await asyncio.sleep(seconds)
+        return zone
+
     def _zone(self, source: ExternalSource, origin: Name) -> Zone:
         """Return a whole zone as the cluster is now."""
-        known = self._zones.get(origin)
-        if known is None or known.serial != source.serial or not source.serial:
-            known = self._zones[origin] = self._make_zone(source, origin)
+        version, known = self._zones.get(origin, (0, None))
+        if known is None or version != source.version or not source.version:
+            known = self._make_zone(source, origin)
+            self._zones[origin] = source.version, known
         return known
 
     def _make_zone(self, source: ExternalSource, origin: Name) -> Zone:

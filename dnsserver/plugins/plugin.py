@@ -5,7 +5,7 @@ gets every occurrence of the directive in one server block, checks every argumen
 `Directive.error` or `Property.error`) for what it does not understand: nothing is parsed and ignored.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -137,6 +137,19 @@ class Plugin:
         """
         del ttl
         return type(self).handle is Plugin.handle
+
+    def keeps(self, origin: Name, ttl: int) -> Iterable[Name]:
+        """Return names at or below `origin`: plain questions for other names, and their answers, pass unchanged.
+
+        Of a name that is kept all that is below it is kept too, so `origin` itself is everything. What is returned may
+        change while the plugin runs, where that says so (`follow`). The rest is as in `lets_pass`.
+        """
+        return () if self.lets_pass(ttl) else (origin,)
+
+    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have `changed` called whenever the plugin may keep other names; returns what ends that."""
+        del changed
+        return lambda: None
 
     def same_as(self, old: "Plugin") -> bool:
         """Say whether `old`, which runs, is configured like this one.

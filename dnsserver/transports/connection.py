@@ -16,10 +16,10 @@ from typing import cast
 
 from dnsserver.message import Client, Transport
 from dnsserver.transports.dispatch import Dispatcher, Response, servfail
+from dnsserver.transports.pipelined import BATCH, PREFIX, Answered, Ready, answer_ready, nothing_ready
 from dnsserver.transports.turns import Turns
 from dnsserver.wire import HEADER_SIZE, MAX_MESSAGE
 
-PREFIX = 2  # octets of a length
 READ_BUFFER = 4096  # octets; grows for a longer message and shrinks after it
 WRITE_BUFFER = 32 * 1024  # octets that wait for the client before nothing more is read from it
 PIPELINE = 100  # queries of one connection in flight before nothing more is read from it
@@ -39,8 +39,10 @@ class Connection(asyncio.BufferedProtocol):
         ended: "Callable[[Connection], None]",
         turns: Turns,
         queries: int | None = None,
+        ready: Ready = nothing_ready,
     ) -> None:
         self._dispatcher = dispatcher
+        self._ready = ready
         self._client = client
         self._used = used
         self._ended = ended
@@ -202,9 +204,9 @@ class Connection(asyncio.BufferedProtocol):
             self._read(self._filled < len(self._buffer))
 
     def _take_turn(self) -> bool:
-        """Ask one query; say whether there is another to be asked."""
+        """Answer what is ready, or ask one query; say whether there is another to be asked."""
         try:
-            if self._has_query and (message := self._next_message()) is not None:
+            if self._has_query and not self._answer_ready() and (message := self._next_message()) is not None:
                 self._drop(PREFIX + len(message))
                 self._ask(message)
         finally:
@@ -212,6 +214,30 @@ class Connection(asyncio.BufferedProtocol):
             if not self._in_turn:
                 self._settle()
         return self._in_turn
+
+    def _answer_ready(self) -> bool:
+        """Answer the queries at the front that are ready, in one write; say whether there were any."""
+        most = BATCH if self._most is None else min(BATCH, self._most - self._asked)
+        room = WRITE_BUFFER - (self._transport.get_write_buffer_size() if self._transport is not None else 0)
+        try:
+            found = answer_ready(bytes(memoryview(self._buffer)[: self._filled]), self._ready, most, max(room, 1))
+        except Exception:  # MemoryError, for one; whoever answers the others may have more luck
+            self._dispatcher.failed("it is asked for again")
+            return False
+        if found.messages:
+            self._drop(found.end)
+            self._send_ready(found)
+        return found.messages > 0
+
+    def _send_ready(self, found: Answered) -> None:
+        """Send answers, and count them and their queries."""
+        self._note_asked(found.messages)
+        stats = self._dispatcher.stats
+        stats.messages += found.messages
+        if self._transport is not None:
+            self._written += len(found.octets)
+            stats.responses += found.messages
+            self._transport.write(found.octets)
 
     def _settle(self) -> None:
         """Read on, wait or close, with no query that could be asked now."""
@@ -260,13 +286,17 @@ class Connection(asyncio.BufferedProtocol):
             end = following
         return end
 
-    def _ask(self, message: bytes) -> None:
+    def _note_asked(self, count: int) -> None:
+        """Note that so many queries more were asked."""
         self._since = self._loop.time()
-        self._asked += 1
+        self._asked += count
         if self._asked == self._most:
             self._finishing = self._deaf = True
-        self._in_flight += 1
         self._used(self)
+
+    def _ask(self, message: bytes) -> None:
+        self._in_flight += 1
+        self._note_asked(1)
         if not self._dispatcher.ask(message, self._client, self._deliver):
             self._deliver(servfail(message))  # the client waits on this connection: silence would only cost it time
 

@@ -19,7 +19,7 @@ from dnsserver.transports.udp import BATCH, TURN, UdpListener
 STOPS_WITHIN = 0.2  # seconds: how long the thread may sleep in the kernel before it looks whether it is to stop
 NICER = 5  # the niceness of the event loop's thread: a third of the weight of those that answer
 _TIMEVAL = struct.Struct("@ll")  # seconds, microseconds
-_COUNTERS = ("messages", "responses", "send_errors", "send_drops", "shed", "port_zero")
+_COUNTERS = ("messages", "responses", "send_errors", "send_drops", "shed")
 
 _starter = ThreadPoolExecutor(1, thread_name_prefix="starter")  # its thread keeps the niceness of the process
 
@@ -59,8 +59,7 @@ class FastUdpListener(UdpListener):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         self._answering: Loop = new_loop(table, sock.fileno(), self.address[1], way)
         self._thread = threading.Thread(target=self._answering.run, name=f"udp {server_name}", daemon=True)
-        self._counted = (0, 0, 0, 0, 0, 0)
-        self._going_on: asyncio.Handle | None = None  # where not all of what waits was answered in one turn
+        self._counted = (0, 0, 0, 0, 0)
         self._handed_back = False
 
     def _start_reading(self) -> None:
@@ -92,29 +91,19 @@ class FastUdpListener(UdpListener):
         await super()._read_out()
 
     def _read(self) -> bool:
-        """Answer what the thread has left, up to `BATCH` datagrams within `TURN`; say whether nothing is left."""
+        """Answer what the thread has left, up to `BATCH` datagrams within `TURN`; say whether nothing is left.
+
+        What is left stays readable, so there is another turn.
+        """
         if self._handed_back:
             return super()._read()
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._answering.fileno(), 8)
-        if self._going_on is not None:
-            return False  # one batch a turn, however many wake-ups there are
         ends = time.monotonic() + TURN
-        self._going_on = self._loop.call_soon(self._go_on)  # before anything can fail
         for _ in range(BATCH):
             if not self._take_one():
-                self._going_on.cancel()
-                self._going_on = None
                 return True
             if time.monotonic() >= ends:
                 break
         return False
-
-    def _go_on(self) -> None:
-        """Go on with what is left, unless that has been done."""
-        self._going_on = None
-        if not self._handed_back:
-            self._readable()
 
     def _take_one(self) -> bool:
         """Answer one datagram; say whether there was one."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
 
+from dnsserver.fast.table import Answers, Way
 from dnsserver.message import Client, Transport
 from dnsserver.transports.connection import WRITE_BUFFER, Connection
 from dnsserver.transports.dispatch import (
@@ -25,6 +26,7 @@ from dnsserver.transports.dispatch import (
     spawn,
     without_scope,
 )
+from dnsserver.transports.pipelined import Ready, nothing_ready
 from dnsserver.transports.roster import Roster
 
 BACKLOG = 1024  # connections the kernel completes before they are accepted; at most net.core.somaxconn
@@ -69,10 +71,13 @@ async def serve_tcp(
     limits: TcpLimits | Callable[[], TcpLimits] | None = None,
     roster: Roster | None = None,
     ssl: SSLContext | Callable[[], SSLContext | None] | None = None,
+    table: Answers | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
     grace: float = 5.0,
 ) -> AsyncIterator[tuple[str, int]]:
     """Answer the connections to a literal address while the context is open; yields the bound (host, port).
+
+    What `table` has an answer for is answered with that, and `dispatch` is asked for the rest.
 
     With `ssl` the connections are TLS (RFC 7858). Limits and TLS context may be functions, asked again for each
     connection, so that they can change while the listener stays. Listeners that share a `roster` share the number of
@@ -86,8 +91,10 @@ async def serve_tcp(
     dispatcher = Dispatcher(dispatch, stats or TransportStats(), max_in_flight)
     limits_now = limits if callable(limits) else lambda: limits or TcpLimits()
     ssl_now = ssl if callable(ssl) else lambda: ssl
+    way = Way.TCP6 if ":" in host else Way.TCP4
+    ready = nothing_ready if table is None else lambda message: table.respond(message, way)
     listener = _TcpListener(
-        sock, dispatcher, server_name, limits_now, ssl_now, on_lost, Roster() if roster is None else roster
+        sock, dispatcher, server_name, limits_now, ssl_now, on_lost, Roster() if roster is None else roster, ready
     )
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections take both over from here
@@ -121,8 +128,10 @@ class _TcpListener:
         ssl: Callable[[], SSLContext | None],
         on_lost: OnLost | None,
         roster: Roster,
+        ready: Ready,
     ) -> None:
         self._sock = sock
+        self._ready = ready
         self._dispatcher = dispatcher
         self._stats = dispatcher.stats
         self._server_name = server_name
@@ -202,7 +211,7 @@ class _TcpListener:
         context = self._ssl()
         client = Client(source, port, Transport.TCP if context is None else Transport.TLS, self._server_name)
         roster, queries = self._roster, self._limits().queries
-        connection = Connection(self._dispatcher, client, roster.use, self._ended, roster.turns, queries)
+        connection = Connection(self._dispatcher, client, roster.use, self._ended, roster.turns, queries, self._ready)
         self._connections.add(connection)
         self._roster.add(connection)
         if context is None:

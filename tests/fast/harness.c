@@ -7,8 +7,12 @@
  * What a name has is a function of the zone's version (`state_of`), and each answer carries the version that it is
  * from: in the address its epoch, in a denial the serial. So a mixture of two versions, or one that is too old, shows.
  */
+#define _GNU_SOURCE
 #include "../../dnsserver/fast/loop.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #define NAMES 128  /* even ones are in z.test, odd ones in sub.z.test, which is not always there */
@@ -23,6 +27,7 @@
 enum state { ABSENT, EMPTY, FOUR, BOTH }; /* of a name: without records, with A, with A and AAAA */
 
 static struct table table;
+static struct settings settings = {.most = NAMES + FILLERS / 2, .quick = 1000};
 static uint32_t published; /* the version that everybody must have by now */
 static uint32_t begun;     /* the one that somebody may have already */
 static int stopping;
@@ -58,24 +63,27 @@ static size_t name_into(uint8_t *out, unsigned number)
     return 1 + label + origin_length[zone];
 }
 
-static struct zone *new_zone(int which, uint32_t version, int missing)
+/* Put a version of both zones: each has its suffixes below which names may exist, then its origin with the denial. */
+static void put_version(uint32_t version, int missing)
 {
-    static const uint8_t outside[] = "\14\3\3out\1z\4test"; /* length and labels, then the name */
-    static const uint8_t made[] = "\14\3\3pod\1z\4test";
-    unsigned length = origin_length[which];
-    struct zone *zone = calloc(1, sizeof *zone + length + 28);
-    uint8_t *denial = zone->denial;
-    zone->length = length, zone->labels = 2 + which;
-    zone->denial_length = DENIAL, zone->denial_size = 100;
-    zone->missing = missing, zone->rotates = 1, zone->outsides = zone->mades = 1;
-    zone->pointer[0] = 0, zone->pointer[1] = 16, zone->pointer[2] = 29;
-    memcpy(denial + 2, "\0\6\0\1\0\0\0\5\0\47\3dns\0\0\12hostmaster", 27);
+    static const char *const apart[2] = {"\3out\1z\4test", "\3pod\1z\4test"};
+    struct zones *zones = calloc(1, sizeof *zones + 8 * (sizeof(struct zone) + 12 + DENIAL));
+    uint8_t *at = (uint8_t *)(zones->zone + 8);
     uint32_t serial = htonl(version);
-    memcpy(denial + SERIAL, &serial, 4);
-    memcpy(zone->octets, origins[which], length);
-    memcpy(zone->octets + length, outside, 14);
-    memcpy(zone->octets + length + 14, made, 14);
-    return zone;
+    for (unsigned which = has_sub(version) ? 0 : 1; which < 2; which++) /* the lower one first */
+        for (unsigned i = 0; i < 3; i++, at += 12 + DENIAL) {
+            const char *name = i < 2 ? apart[i] : (const char *)origins[!which];
+            size_t length = i < 2 ? 12 : origin_length[!which];
+            uint8_t *denial = at + 12;
+            memcpy(at, name, length);
+            memcpy(denial + 2, "\0\6\0\1\0\0\0\5\0\47\3dns\0\0\12hostmaster", 27);
+            memcpy(denial + SERIAL, &serial, 4);
+            zones->zone[zones->count++] = (struct zone){
+                .start = at - (uint8_t *)zones, .denial = denial - (uint8_t *)zones, .length = length,
+                .labels = i < 2 || !which ? 3 : 2, .denial_length = DENIAL, .denial_size = 100,
+                .pointer = {0, 16, 29}, .index = which, .listed = i == 2, .missing = missing, .rotates = 1};
+        }
+    put_zones(&table, zones);
 }
 
 /* Two addresses each, all with the name's number and epoch. */
@@ -86,12 +94,11 @@ static void keep_name(unsigned number, uint32_t version)
     size_t length = name_into(name, number), kinds = state == BOTH ? 2 : state == FOUR;
     struct node *node = calloc(1, sizeof *node + kinds * sizeof(struct kind) + length + 2 * 16 + 2 * 28);
     node->length = length, node->kinds = kinds, node->closed = 1;
-    node->zone = !(number & 1) && has_sub(version);
     uint8_t *at = memcpy(name_of(node), name, length);
     uint32_t epoch = htonl(epoch_of(number, version)), start = length;
     for (unsigned i = 0; i < kinds; i++) {
         unsigned size = i ? 16 : 4, body = 2 * (12 + size);
-        kinds_of(node)[i] = (struct kind){i ? 28 : 1, 2, body, body, start, 1, number % 8 == 6, 1};
+        kinds_of(node)[i] = (struct kind){i ? 28 : 1, 2, body, body, start, number % 8 == 6, 1};
         for (unsigned j = 0; j < 2; j++, start += 12 + size) {
             memcpy(at + start, "\300\14\0\1\0\1\0\0\0\5\0", 11);
             at[start + 3] = i ? 28 : 1, at[start + 11] = size;
@@ -99,53 +106,30 @@ static void keep_name(unsigned number, uint32_t version)
             memcpy(at + start + 12, &epoch, 4);
         }
     }
-    if (!keep(&table, node))
+    if (!say(&table, name, length, node))
         FAIL("no memory");
 }
 
-static void put_zone(unsigned index, struct zone *zone)
-{
-    struct zone *old = table.zone[index];
-    STORE(table.zone[index], zone);
-    retire(&table, old);
-}
-
-static void put_zones(uint32_t version, int missing)
-{
-    unsigned index = 0;
-    if (has_sub(version))
-        put_zone(index++, new_zone(1, version, missing));
-    put_zone(index, new_zone(0, version, missing));
-}
-
-static void note_name(unsigned number, int is_there)
+static void say_name(unsigned number, struct node *known)
 {
     uint8_t name[64];
-    if (!note(&table, name, name_into(name, number), is_there))
+    if (!say(&table, name, name_into(name, number), known))
         FAIL("no memory");
 }
 
-static void forget_name(unsigned number)
-{
-    uint8_t name[64];
-    forget(&table, name, name_into(name, number));
-}
-
-/* Names that nobody asks for: they make both sets grow. */
+/* Names that nobody asks for: they make the table grow. */
 static void filler(unsigned number, int is_there)
 {
     uint8_t name[32];
     size_t length = 1 + (name[0] = sprintf((char *)name + 1, "f%u", number));
+    struct node *node = calloc(1, sizeof *node + length + 1);
     name[length++] = 0;
-    note(&table, name, length, is_there);
-    if (!is_there) {
-        forget(&table, name, length);
-        return;
-    }
-    struct node *node = calloc(1, sizeof *node + length);
     node->length = length;
     memcpy(name_of(node), name, length);
-    keep(&table, node);
+    if (!is_there)
+        free(node), node = GONE;
+    if (!say(&table, name, length, node))
+        FAIL("no memory");
 }
 
 /* A name that is longer than most: sometimes too long for a question's limit, sometimes just not. */
@@ -153,59 +137,44 @@ static void keep_long_one(void)
 {
     unsigned body = 200 + chance(OWN_SIZE - 200 - 12 - 8 - 4 - 2), length = origin_length[0];
     struct node *node = calloc(1, sizeof *node + sizeof(struct kind) + length + body);
-    node->length = length, node->kinds = 1, node->zone = has_sub(published);
-    *kinds_of(node) = (struct kind){16, 1, body, body, length, 1, 0, 0};
+    node->length = length, node->kinds = 1;
+    *kinds_of(node) = (struct kind){16, 1, body, body, length, 0, 0};
     memcpy(name_of(node), origins[0], length);
-    keep(&table, node);
+    say(&table, origins[0], length, node);
 }
 
-/* -- what compiled.pyx does with the table ------------------------------------------------------------------------- */
+/* -- what ready.py does with the table ------------------------------------------------------------------------------ */
 
-static void note_anew(uint32_t version)
+static void begin_anew(uint32_t version)
 {
-    struct names *old = table.names;
-    put_zones(version, 0);
-    STORE(table.names, NULL);
-    table.names_used = table.names_kept = 0;
-    retire(&table, old);
+    put_zones(&table, NULL);
+    while (!sweep(&table, 100))
+        retire(&table, NULL);
+    put_version(version, 0);
     for (unsigned i = 0; i < NAMES; i++)
         if (state_of(i, version) != ABSENT)
-            note_name(i, 1);
-    put_zones(version, 1);
-}
-
-static void begin_anew(uint32_t version) /* `serve` */
-{
-    for (unsigned i = 0; i < MAX_ZONES; i++)
-        put_zone(i, NULL);
-    forget_all(&table);
-    note_anew(version);
+            say_name(i, NULL);
+    put_version(version, 1);
 }
 
 static void move(uint32_t version)
 {
     for (unsigned i = 0; i < NAMES; i++)
-        if (epoch_of(i, version) != epoch_of(i, version - 1)) {
-            if (state_of(i, version) != ABSENT)
-                note_name(i, 1);
-            forget_name(i);
-        }
-    put_zones(version, 1);
+        if (epoch_of(i, version) != epoch_of(i, version - 1))
+            say_name(i, NULL);
+    put_version(version, 1);
     for (unsigned i = 0; i < NAMES; i++)
         if (epoch_of(i, version) != epoch_of(i, version - 1) && state_of(i, version) == ABSENT)
-            note_name(i, 0);
+            say_name(i, GONE);
 }
 
 static void next_version(void)
 {
     uint32_t version = published + 1;
     STORE(begun, version);
-    if (version % LAYOUT == 0)
+    if (version % LAYOUT == 0 || version % 23 == 0)
         begin_anew(version);
-    else if (version % 23 == 0) {
-        forget_all(&table);
-        note_anew(version);
-    } else
+    else
         move(version);
     STORE(published, version);
     for (unsigned i = 0; i < NAMES / 2; i++) {
@@ -348,53 +317,46 @@ static void release(uint8_t *room, size_t size)
 static void one_packet(struct reader *reader, uint8_t *work)
 {
     struct question q;
-    struct cell *cell;
+    uint64_t *counts;
     size_t size = mutate(work, packet_into(work));
     uint8_t *wire = exactly(size);
     memcpy(wire, work, size);
     if (parse(&q, wire, size)) {
         int udp = chance(4) != 0;
-        size_t limit = udp ? q.limit : 65535, length;
-        uint8_t *out = exactly(limit);
-        length = answer(&table, reader, &q, out, udp, &cell);
-        if (length > limit || (length && length < 12u + q.length + 4))
+        size_t limit = udp ? q.limit : ROOM, length, room = limit > size ? limit : size;
+        uint8_t *out = exactly(room);
+        memcpy(out, wire, size);
+        length = answer(&table, reader, out, size, udp, &counts);
+        if (length ? length > limit || length < 12u + q.length + 4 : memcmp(out, wire, size))
             FAIL("%zu octets where %zu are allowed", length, limit);
         if (length)
-            answered++;
+            count_time(&table, counts, chance(1 << 20)), answered++;
         else
             passed++;
-        release(out, limit);
+        release(out, room);
     }
     release(wire, size);
 }
 
 /* -- threads -------------------------------------------------------------------------------------------------------- */
 
-static struct reader *new_reader(unsigned index)
-{
-    struct reader *reader = calloc(1, sizeof *reader);
-    reader->cells = calloc(MAX_ZONES * TYPES * 4, sizeof *reader->cells);
-    return table.reader[index] = reader;
-}
+static struct reader *new_reader(void) { return &table.reader[table.readers++]; }
 
 static void *read_on(void *reader_)
 {
     struct reader *reader = reader_;
-    struct question q;
-    struct cell *cell;
-    uint8_t wire[128], out[OWN_SIZE];
-    seed = (uintptr_t)&q | 1;
+    uint64_t *counts;
+    uint8_t wire[OWN_SIZE];
+    seed = (uintptr_t)&counts | 1;
     while (!LOAD(stopping)) {
         STORE(reader->round, reader->round + 1);
         for (unsigned i = 0; i < BATCH; i++) {
             size_t size = query_into(wire, chance(NAMES), some_type());
             uint32_t since = LOAD(published);
-            if (!parse(&q, wire, size))
-                FAIL("a query that is not plain");
-            size = answer(&table, reader, &q, out, 1, &cell);
-            __atomic_add_fetch(!size ? &passed : out[7] ? &answered : &denied, 1, __ATOMIC_RELAXED);
+            size = answer(&table, reader, wire, size, 1, &counts);
+            __atomic_add_fetch(!size ? &passed : wire[7] ? &answered : &denied, 1, __ATOMIC_RELAXED);
             if (size)
-                check(out, size, since);
+                check(wire, size, since);
         }
         STORE(reader->round, reader->round + 1);
     }
@@ -459,7 +421,7 @@ static int listening(struct sockaddr_in *address)
 static void packets(uint64_t until)
 {
     uint8_t *work = malloc(PACKET + 64);
-    struct reader *reader = new_reader(0);
+    struct reader *reader = new_reader();
     uint64_t count = 0;
     for (; count % 1024 || nanoseconds() < until; count++) {
         if (count % 4096 == 0)
@@ -475,8 +437,9 @@ static void packets(uint64_t until)
 static void readers(uint64_t until)
 {
     pthread_t threads[READERS];
+    table.readers = READERS; /* before any of them runs */
     for (unsigned i = 0; i < READERS; i++)
-        pthread_create(threads + i, NULL, read_on, new_reader(i));
+        pthread_create(threads + i, NULL, read_on, &table.reader[i]);
     while (nanoseconds() < until)
         next_version();
     STORE(stopping, 1);
@@ -492,9 +455,13 @@ static void loops(uint64_t until)
     pthread_t threads[4];
     uint64_t messages = 0, responses = 0, waited = 0;
     for (unsigned i = 0; i < 2; i++) {
-        int fd = listening(&address);
-        loop[i] = new_loop(&table, new_reader(i), fd, ntohs(address.sin_port));
-        close(fd); /* the loop has its own */
+        loop[i] = calloc(1, sizeof *loop[i]);
+        loop[i]->table = &table, loop[i]->reader = new_reader(), loop[i]->fd = listening(&address);
+        loop[i]->port = address.sin_port;
+        if (pipe2(loop[i]->queue, O_NONBLOCK | O_CLOEXEC))
+            FAIL("no pipe");
+    }
+    for (unsigned i = 0; i < 2; i++) {
         pthread_create(threads + i, NULL, run_loop, loop[i]);
         pthread_create(threads + 2 + i, NULL, ask_on, &address);
     }
@@ -511,7 +478,9 @@ static void loops(uint64_t until)
         STORE(loop[i]->stop, 1);
         pthread_join(threads[i], NULL);
         messages += loop[i]->messages, responses += loop[i]->responses + loop[i]->send_drops + loop[i]->send_errors;
-        free_loop(loop[i]);
+        for (struct waiting *one; (one = take(loop[i]));)
+            free(one);
+        free(loop[i]);
     }
     if (messages != responses || !waited)
         FAIL("%lu messages, %lu responses, %lu waited", messages, responses, waited);
@@ -521,18 +490,19 @@ static void loops(uint64_t until)
 
 static void clean_up(void)
 {
-    for (unsigned i = 0; i < MAX_READERS; i++)
-        if (table.reader[i]) {
-            free(table.reader[i]->cells);
-            free(table.reader[i]);
-            table.reader[i] = NULL;
-        }
-    for (unsigned i = 0; i < MAX_ZONES; i++)
-        free(table.zone[i]);
-    forget_all(&table);
-    retire(&table, table.names);
-    retire(&table, NULL);
-    retire(&table, NULL);
+    put_zones(&table, NULL);
+    sweep(&table, UINT64_MAX);
+    for (unsigned i = 0; i < 2; i++)
+        retire(&table, NULL);
+}
+
+/* FNV-1a, then mixed: here nobody chooses names. */
+static ssize_t hash(const void *octets, ssize_t length)
+{
+    uint64_t value = 0xcbf29ce484222325;
+    for (ssize_t i = 0; i < length; i++)
+        value = (value ^ ((const uint8_t *)octets)[i]) * 0x100000001b3;
+    return value ^ value >> 32;
 }
 
 int main(int argc, char **argv)
@@ -541,13 +511,8 @@ int main(int argc, char **argv)
         return 2;
     uint64_t until = nanoseconds() + (uint64_t)(atof(argv[2]) * 1e9);
     seed = strtoull(argv[3], NULL, 10) * 2 + 1;
-    for (unsigned i = 0; i < 2; i++)
-        table.key[i] = chance(UINT64_MAX);
-    table.type_index[1] = 1, table.type_index[28] = 2, table.other_type[255] = 1;
-    for (unsigned i = 0; i < SIZE_BOUNDS - 1; i++)
-        table.size_bounds[i] = 100 * i;
-    for (unsigned i = 0; i < TIME_BOUNDS - 1; i++)
-        table.time_bounds[i] = 1e6 * i;
+    table.settings = &settings, table.hash = hash;
+    settings.type[1] = 1, settings.type[28] = 2, settings.type[255] = OTHERS;
     begin_anew(published = begun = 1);
     if (!strcmp(argv[1], "packets"))
         packets(until);

@@ -11,6 +11,7 @@ from dnsserver.fast.rendering import denial, render
 from dnsserver.fast.table import Answers, Cell, FastZone, Table, Way
 from dnsserver.message import Transport
 from dnsserver.names import Name, from_text, to_text
+from dnsserver.records import RRset
 from dnsserver.wire import parse_response
 from dnsserver.zone import Fixed, Zone, ZoneEditor
 from tests.build import ZONE, store_of
@@ -19,11 +20,11 @@ from tests.fast.support import FLAGS, OPTS, queries, responder
 from tests.fuzz import mutate_packet
 
 try:
-    from dnsserver.fast.compiled import CompiledTable
+    from dnsserver.fast.ready import ReadyTable
 except ImportError:  # no compiler was there
     TABLES: list[type] = [Table]
 else:
-    TABLES = [Table, CompiledTable]
+    TABLES = [Table, ReadyTable]
 
 Make = Callable[..., Answers]
 
@@ -259,6 +260,133 @@ def test_a_denial_is_kept_for_names_that_exist_alone(table_of: Make) -> None:
         assert table.respond(plain(f"x{number}.db.ns1.svc.cluster.local")) is not None
         assert table.respond(plain(f"1-2-{number >> 8}-{number & 255}.ns1.pod.cluster.local")) is None
     assert len(table) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("x.cluster.local", "a.hostmaster.cluster.local"),  # shortened against RNAME
+        ("x.cluster.local", "hostmaster.cluster.local"),
+        ("x.cluster.local", "a.dns.cluster.local"),
+        ("x.ns1.pod.cluster.local", "1-2-3-4.ns1.pod.cluster.local"),
+        ("x.db.ns1.svc.cluster.local", "vm1.db.ns1.svc.cluster.local"),
+        ("x.db.ns1.svc.cluster.local", "x.vm1.db.ns1.svc.cluster.local"),
+        ("x.db.ns1.svc.cluster.local", "_zone.db.ns1.svc.cluster.local"),
+        ("x.db.ns1.svc.cluster.local", "pin._zone.db.ns1.svc.cluster.local"),
+        ("x.db.ns1.svc.cluster.local", "tcp.db.ns1.svc.cluster.local"),
+        ("x.db.ns1.svc.cluster.local", "sql.tcp.db.ns1.svc.cluster.local"),
+        ("x._tcp.db.ns1.svc.cluster.local", "sql._tcp.db.ns1.svc.cluster.local"),
+        ("x.svc.cluster.local", "x.y.ns1.svc.cluster.local"),
+        ("x.svc.cluster.local", ".".join("a" * 112) + ".ns.svc.cluster.local"),  # 255 octets
+        ("x.ns1.svc.cluster.local", "x.ns1.svc.cluster.local"),
+        ("x.in-addr.arpa", "10.in-addr.arpa"),
+        ("99.244.10.in-addr.arpa", "8.0.244.10.in-addr.arpa"),
+    ],
+)
+def test_next_to_a_name_that_is_not_there(table_of: Make, first: str, then: str) -> None:
+    """That a name is not there says nothing about those that are, or may be."""
+    zones = support.store().zones
+    table = table_of(zones)
+    for name in (first, then, then, first):
+        for qtype in (1, 28, 65, 12):
+            wire = plain(name, qtype)
+            response = table.respond(wire)
+            assert response is None or response == responder(zones, wire), (name, qtype)
+
+
+def test_names_that_are_too_long(table_of: Make) -> None:
+    """The responder's: it finds the form wrong, whatever else is known."""
+    table = table_of(support.store().zones)
+    assert table.respond(plain("x.svc.cluster.local")) is not None
+    longest = plain(".".join("a" * 118) + ".svc.cluster.local")
+    assert table.respond(longest) is not None
+    too_long = longest[:12] + b"\1a" + longest[12:]
+    assert len(too_long) - 16 == 257  # octets of the name
+    assert table.respond(too_long) is None
+
+
+def test_a_name_that_comes_where_none_was(table_of: Make) -> None:
+    """A denial holds for as long as the name is not there, also where it was the first below another."""
+    editor = ZoneEditor(ZONE, 5)
+    (fast,) = fast_zones([editor.publish(1)])
+    table = table_of(())
+    table.serve([fast])
+    prepared(table)
+    for serial, name in enumerate(
+        ("a.cluster.local", "b.cluster.local", "x.b.cluster.local", "y.x.b.cluster.local"), 2
+    ):
+        before, after = fast.zone, editor
+        for number in range(3):
+            for wire in (plain(name), plain(f"{number}.{name}")):
+                assert table.respond(wire) == responder((before,), wire)
+        after.set(from_text(name), Fixed())
+        table.move(fast, after.publish(serial))
+        for wire in (plain(name), plain(f"z.{name}"), plain("nowhere.cluster.local")):
+            assert table.respond(wire) == responder((fast.zone,), wire)
+
+
+def test_a_zone_that_comes_below_another(table_of: Make) -> None:
+    """What one zone does not have may be in another that is served later, or at the same time."""
+    above = ZoneEditor(ZONE, 5).publish(1)
+    below_editor = ZoneEditor(from_text("a.sub.cluster.local"), 5)
+    below_editor.set(from_text("x.a.sub.cluster.local"), Fixed())
+    below = below_editor.publish(1)
+    wires = [
+        plain(name) for name in ("y.cluster.local", "x.a.sub.cluster.local", "b.sub.cluster.local", "y.cluster.local")
+    ]
+    table = table_of([above])
+    for zones in ((above,), (below, above), (above,), ()):
+        table.serve(fast_zones(zones))
+        prepared(table)
+        for wire in (*wires, *wires):
+            response = table.respond(wire)
+            assert (response or b"outside") == responder(zones, wire)
+
+
+def test_what_is_remembered_of_names_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in proportion to the names that they are below, and of those there is a limit."""
+    monkeypatch.setattr("dnsserver.fast.table.MAX_GAPS", 3)
+    table = Table(fast_zones(support.store().zones))
+    for above in ("db.ns1.svc", "web.ns1.svc", "ns1.svc", "svc"):
+        for number in range(100):
+            assert table.respond(plain(f"x{number}.www.{above}.cluster.local")) is not None
+            assert 1 <= len(table._gaps) <= 3
+
+
+def test_names_that_are_not_there_by_their_types(table_of: Make) -> None:
+    """Types whose numbers are letters, of which folding could make one, are counted each for itself."""
+    table = table_of(support.store().zones)
+    for number in range(100):
+        for qtype in (1, 28, 65, 97, 999):
+            assert table.respond(plain(f"x{number}.ns1.svc.cluster.local", qtype)) is not None
+    counted = {cell.qtype: sum(tally.durations) for cell, tally in table.tallies().items()}
+    assert counted == {1: 100, 28: 100, 65: 100, 0: 200}
+
+
+def test_names_that_are_made(table_of: Make) -> None:
+    """Where names may be made that no zone lists, that one is not there says nothing about another."""
+    pods = from_text("pod.cluster.local")
+
+    def made(zone: Zone, name: Name) -> tuple[RRset, ...] | None:
+        del zone
+        return () if name.endswith(b"\3yes\1a" + pods) else None
+
+    editor = ZoneEditor(ZONE, 5, (made,))
+    editor.set(from_text("b.a.pod.cluster.local"), Fixed())
+    zones = (editor.publish(1),)
+    table = table_of(zones)
+    for name in ("no.a.pod.cluster.local", "yes.a.pod.cluster.local", "x.yes.a.pod.cluster.local"):
+        response = table.respond(plain(name))
+        assert response is None or response == responder(zones, plain(name))
+
+
+def test_answers_to_types_without_number_are_not_kept() -> None:
+    """Strangers choose the type."""
+    table = Table(fast_zones(support.store().zones))
+    for qtype in range(260, 1000):
+        assert table.respond(plain("vm1.db.ns1.svc.cluster.local", qtype)) is not None
+    assert len(table._answers) == 0
+    assert len(table) == 1
 
 
 def test_counts(table_of: Make) -> None:

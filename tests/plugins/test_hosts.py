@@ -10,7 +10,8 @@ from dnsserver import corefile
 from dnsserver.message import Reply
 from dnsserver.names import ROOT, from_text, reverse_name, to_text
 from dnsserver.plugins import hosts
-from dnsserver.plugins.hosts import Hosts, Table, parse_hosts
+from dnsserver.plugins.hosting.table import MAX_LOOKED_AT, Table, names_in, parse_hosts
+from dnsserver.plugins.hosts import Hosts
 from dnsserver.plugins.order import available
 from dnsserver.plugins.plugin import Context, PluginError
 from dnsserver.records import Rcode, RRClass, RRType
@@ -246,7 +247,7 @@ async def test_reload(world: World, tmp_path: Path, caplog: pytest.LogCaptureFix
 async def test_one_complaint_a_file(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file of nothing but bad lines does not fill the log."""
     (tmp_path / "hosts").write_text("bad line\n" * 5000)
-    async with plugin("hosts hosts", folder=tmp_path).running(world.runtime):
+    async with plugin("hosts hosts .", folder=tmp_path).running(world.runtime):
         assert caplog.text.count("is skipped") == 10
         assert "hosts: 4990 more lines are skipped" in caplog.text
 
@@ -328,3 +329,50 @@ async def test_whole_server(tmp_path: Path) -> None:
         response = await server.ask("nOde1.")
         assert [(record.owner, record.ttl) for record in response.answer] == [(b"\x05nOde1\0", 60)]
         assert await server.texts(reverse("10.0.0.1"), "PTR") == ["node1."]
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("example.com", {"www.example.com", "link.example.com", "mapped.example.com", "example.com"}),
+        ("www.example.com", {"www.example.com"}),
+        ("other.example.com", {"other.example.com"}),  # the wildcard stands for it
+        ("a.other.example.com", set()),  # but for one label only
+        ("example.net", set()),
+        (
+            "10.in-addr.arpa",
+            {"1.0.0.10.in-addr.arpa", "2.0.0.10.in-addr.arpa", "3.0.0.10.in-addr.arpa"} | {"8.0.0.10.in-addr.arpa"},
+        ),
+        ("127.in-addr.arpa", {"1.0.0.127.in-addr.arpa"}),
+        ("0.8.e.f.ip6.arpa", {to_text(reverse_name(ipaddress.ip_address("fe80::1").packed))[:-1]}),
+    ],
+)
+def test_names_of_a_zone(origin: str, expected: set[str]) -> None:
+    """A wildcard is all below its parent; its address has no pointer."""
+    found = names_in(from_text(origin), table(FILE), Table())
+    assert {to_text(name)[:-1] for name in found} == expected
+
+
+def test_names_of_a_zone_in_a_long_file() -> None:
+    """A file that would take too long to look through has all of every zone."""
+    half = {from_text(f"n{number}.example.org"): (b"1234",) for number in range(MAX_LOOKED_AT // 2)}
+    assert names_in(from_text("example.com"), Table(half), Table(half)) == set()
+    more = {**half, from_text("one.example.org"): (b"1234",)}
+    assert names_in(from_text("example.com"), Table(half), Table(more)) == {from_text("example.com")}
+
+
+async def test_followers(tmp_path: Path) -> None:
+    """Who follows is told of another content, and of nothing after they have left."""
+    file = tmp_path / "hosts"
+    file.write_text(FILE)
+    one = plugin("hosts hosts .", folder=tmp_path)
+    told: list[set[str]] = []
+    zone = from_text("example.org")
+    leave = one.follow(lambda: told.append(set(map(to_text, one.file.names_in(zone)))))
+    await one.file.update()
+    await one.file.update()
+    assert told == [{"www.example.org."}]
+    leave()
+    file.write_text("192.0.2.1 a.example.org")
+    await one.file.update()
+    assert len(told) == 1

@@ -13,7 +13,8 @@ from dnsserver.objects import Port, Service
 from dnsserver.objects.service import ServicePort
 from dnsserver.plugins.k8s_external import Config, External, ExternalSource
 from dnsserver.plugins.plugin import Handler, Plugin, PluginError, Request, Runtime
-from dnsserver.plugins.transfer import Transferable, whole_rrsets
+from dnsserver.plugins.transferring.content import Content, in_order
+from dnsserver.plugins.transferring.versions import Transferable
 from dnsserver.records import Rcode, RRset, RRType
 from dnsserver.wire import Record, rcode_to_text, record_to_text, text_to_type
 from tests.plugins.conftest import World, answering, parse, refusal, request, rrset
@@ -96,6 +97,15 @@ class Source(Plugin):
         self.serial = 1700000000
         self.all = {one.key: one for one in services}
         self.looked = 0
+
+    @property
+    def version(self) -> int:
+        """As the serial."""
+        return self.serial
+
+    def seal(self) -> float:
+        """Have given nothing out in this second."""
+        return 0.0
 
     def services(self) -> Iterable[Service]:
         """Return all."""
@@ -483,14 +493,14 @@ async def test_whole_zones(headless: bool) -> None:
         zone = plugin.transferable(origin)
         assert zone is not None
         assert zone.serial == 1700000000
-        rrsets = [one for one in whole_rrsets(zone) if one.rdatas]
+        rrsets = [one for one in in_order(Content(zone)) if one.rdatas]
         assert rrsets[0] == rrsets[-1] == zone.soa
         for one in rrsets:
             reply = await plugin.handle(request(to_text(one.owner), one.rrtype), answering(NEXT))
             assert reply.answer[0] == one
     forward = plugin.transferable(from_text("example.com"))
     assert forward is not None
-    owners = {to_text(one.owner) for one in whole_rrsets(forward) if one.rdatas}
+    owners = {to_text(one.owner) for one in in_order(Content(forward)) if one.rdatas}
     answered = [(case[0], case[1]) for case in (HEADLESS if headless else CASES) if isinstance(case[2], list)]
     assert {f"{name}.example.com.".lower() for name, _ in answered if not name.startswith("HTTP.")} <= owners
     assert not any("in-apex" in owner for owner in owners)
