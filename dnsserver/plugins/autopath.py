@@ -1,14 +1,14 @@
 """`autopath [ZONES...] RESOLV-CONF|@PLUGIN`: walks the client's search path for it (CoreDNS plugin/autopath).
 
 A pod that looks up `example.org` asks for `example.org.<namespace>.svc.<zone>` first, and goes on through its search
-path. Here the first of those questions gets the answer of the last: a CNAME to the name that was found, and what that
-has.
+path; the guest of a VMI with a subdomain begins at `example.org.<subdomain>.<namespace>.svc.<zone>`. Here the first of
+those questions gets the answer of the last: a CNAME to the name that was found, and what that has.
 """
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -38,8 +38,15 @@ _log = logging.getLogger("plugin/autopath")
 class SearchPaths(Protocol):
     """A plugin that knows the search paths of its clients."""
 
-    def search_path(self, client_address: str) -> tuple[Name, ...]:
-        """Return the names that the client at an address appends, first to last; none where it is not known."""
+    def search_path(self, client_address: str, asked: Name) -> tuple[Name, ...]:
+        """Return the names that the client at an address appends, first to last; none where it is not known.
+
+        `asked` is the name it asks for, in canonical form.
+        """
+        ...
+
+    def give_paths(self) -> Callable[[], None]:
+        """Know the search paths of clients from now on; returns what ends that."""
         ...
 
 
@@ -66,14 +73,13 @@ class Autopath(Plugin):
     @asynccontextmanager
     async def running(self, runtime: Runtime) -> AsyncIterator[None]:
         """Find the provider. Raises `PluginError` where there is none: it would be asked for nothing, in silence."""
-        if self.provider:
-            self._paths = self._provider(runtime)
-            self.search = _search_or_nothing(self._resolv_conf)
-        unregister = runtime.metrics.register(self._families)
-        try:
+        with ExitStack() as stack:
+            if self.provider:
+                self._paths = self._provider(runtime)
+                self.search = _search_or_nothing(self._resolv_conf)
+                stack.callback(self._paths.give_paths())
+            stack.callback(runtime.metrics.register(self._families))
             yield
-        finally:
-            unregister()
 
     def _provider(self, runtime: Runtime) -> SearchPaths:
         """Return the plugin of the own server block that knows search paths; raises `PluginError`."""
@@ -106,7 +112,7 @@ class Autopath(Plugin):
         """Return the client's search path; none where it is not known."""
         if self._paths is None:
             return self.search
-        own = self._paths.search_path(request.client.address)
+        own = self._paths.search_path(request.client.address, request.query.name)
         return (*own, *self.search) if own else ()
 
     def _families(self) -> Iterable[Metric]:

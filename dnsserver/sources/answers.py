@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from asyncio_extras import call_in_executor
 
-from dnsserver.objects import Kind, Object, WatchEvent, decode_object, decode_watch_event
+from dnsserver.objects import Further, Kind, Object, WatchEvent, decode_object, decode_watch_event
 from dnsserver.sources.api import Response
 from dnsserver.sources.faults import Stage, nonsense
 from dnsserver.sources.lines import LineBuffer, LineTooLongError
@@ -32,12 +32,12 @@ async def parse_event(line: bytes) -> WatchEvent:
         raise nonsense(Stage.STREAM, f"not a watch event: {error}") from None
 
 
-def parse_object(kind: Kind, raw: bytes | msgspec.Raw) -> Object:
-    """Parse an object. Raises `InvalidObjectError`."""
+def parse_object(kind: Kind, raw: bytes | msgspec.Raw, further: Further | None = None) -> Object:
+    """Parse an object, a VMI with its `further` interfaces if that is not None. Raises `InvalidObjectError`."""
     try:
-        return decode_object(kind, raw)
+        return decode_object(kind, raw, further)
     except RecursionError:  # as deep as the document could just be
-        return decode_object(kind, prune(bytes(raw)))
+        return decode_object(kind, prune(bytes(raw)), further)
 
 
 async def read_lines(response: Response) -> AsyncGenerator[bytes, None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class SourceError(Exception):
@@ -36,6 +36,19 @@ class Response(Protocol):
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes, in pieces of any size. Raises `UnreachableError`."""
+        ...
+
+
+class WritableApi(Protocol):
+    """A connection to one API server that may write."""
+
+    def write(
+        self, method: Literal["POST", "PATCH"], path: str, body: Mapping[str, object], *, read_timeout: float
+    ) -> AbstractAsyncContextManager[Response]:
+        """POST an object, or PATCH one (JSON merge patch); the answer lives until the block is left.
+
+        Raises `UnreachableError`, and then nobody knows whether it was obeyed.
+        """
         ...
 
 

@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from dnsserver.objects import (
+    Further,
     InvalidObjectError,
     Key,
     Kind,
@@ -64,6 +65,15 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
 Item = Found | Refused | Ignored
 
 
+class _Unread(msgspec.Struct, frozen=True, gc=False):
+    """An object that has not been looked at yet."""
+
+    line: int
+    kind: Kind
+    json: bytes | None  # its text, or else
+    value: object  # what YAML has parsed
+
+
 class BrokenDocumentError(ValueError):
     """A file that cannot be read as a whole."""
 
@@ -73,8 +83,10 @@ class BrokenDocumentError(ValueError):
         self.reason = reason
 
 
-def read_items(body: bytes, *, json: bool = False) -> Iterator[Item]:
+def read_items(body: bytes, *, json: bool = False, further: Further | None = None) -> Iterator[Item]:
     """Yield the items of a file in their order; `json` says that it can be nothing else.
+
+    VMIs are read with their `further` interfaces if that is not None.
 
     Raises `BrokenDocumentError` where the file is not UTF-8, not YAML, not JSON, or has a document that is not a
     Kubernetes object. That can be after some items, which then count no more than the rest.
@@ -82,7 +94,8 @@ def read_items(body: bytes, *, json: bool = False) -> Iterator[Item]:
     _check_utf8(body)
     if body.startswith(_BOM):
         body = body[len(_BOM) :]
-    return _json_items(body) if json or _looks_like_json(body) else _yaml_items(body)
+    items = _json_items(body) if json or _looks_like_json(body) else _yaml_items(body)
+    return (_read(one, further) if isinstance(one, _Unread) else one for one in items)
 
 
 def _check_utf8(body: bytes) -> None:
@@ -149,7 +162,7 @@ class _Loader(SafeLoader):
         self._depth -= 1
 
 
-def _yaml_items(body: bytes) -> Iterator[Item]:
+def _yaml_items(body: bytes) -> Iterator[Ignored | _Unread]:
     """Yield the items of a YAML file; empty documents are skipped."""
     loader = _Loader(body)
     try:
@@ -170,7 +183,7 @@ def _yaml_items(body: bytes) -> Iterator[Item]:
         loader.dispose()
 
 
-def _node_items(loader: _Loader, node: yaml.Node, default: tuple[str, str]) -> Iterator[Item]:
+def _node_items(loader: _Loader, node: yaml.Node, default: tuple[str, str]) -> Iterator[Ignored | _Unread]:
     """Yield the items of one document or list item; only those of a known kind are ever built."""
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
@@ -187,7 +200,7 @@ def _node_items(loader: _Loader, node: yaml.Node, default: tuple[str, str]) -> I
     elif (kind := kind_of(api_version, name)) is None:
         yield Ignored(line)
     else:
-        yield _read(kind, _construct(loader, node, line), line)
+        yield _Unread(line, kind, None, _construct(loader, node, line))
 
 
 def _text(node: yaml.Node | None) -> str:
@@ -203,21 +216,6 @@ def _construct(loader: _Loader, node: yaml.Node, line: int) -> object:
         raise
     except Exception as error:  # `!!int x`, `!!bool x`, `!!timestamp x`: each fails in its own way
         raise BrokenDocumentError(line, f"not YAML: {type(error).__name__}: {error}") from error
-
-
-def _read(kind: Kind, value: object, line: int) -> Item:
-    """Return one object that YAML has parsed."""
-    try:
-        return Found(line, kind, read_object(kind, value))
-    except InvalidObjectError as error:
-        return _refused(line, error)
-
-
-def _refused(line: int, error: InvalidObjectError) -> Refused:
-    """Return what stays of an error: the exception itself would hold the whole file in memory."""
-    namespace, name = error.key
-    key = (namespace if error.kind.namespaced else "", name)
-    return Refused(line, error.kind, key, error.reason)
 
 
 # JSON
@@ -261,7 +259,7 @@ def _end_of_value(view: memoryview) -> int:
     return len(view)
 
 
-def _json_items(body: bytes) -> Iterator[Item]:
+def _json_items(body: bytes) -> Iterator[Ignored | _Unread]:
     """Yield the items of a JSON file: one value, or several one after the other."""
     line, position = 1, 0
     while (start := _skip(_BLANK, body, position)) < len(body):
@@ -284,7 +282,7 @@ def _broken_json(body: bytes, start: int, error: msgspec.DecodeError) -> BrokenD
     return BrokenDocumentError(_line_at(body, end), f"not JSON: {reason}")
 
 
-def _value_items(raw: bytes, line: int, default: tuple[str, str]) -> Iterator[Item]:
+def _value_items(raw: bytes, line: int, default: tuple[str, str]) -> Iterator[Ignored | _Unread]:
     """Yield the items of one JSON value."""
     try:
         document = decode_document(raw)
@@ -298,10 +296,12 @@ def _value_items(raw: bytes, line: int, default: tuple[str, str]) -> Iterator[It
     elif (kind := kind_of(api_version, name)) is None:
         yield Ignored(line)
     else:
-        yield _decode(kind, raw, line)
+        yield _Unread(line, kind, raw, None)
 
 
-def _list_items(text: bytes, items: list[msgspec.Raw], line: int, default: tuple[str, str]) -> Iterator[Item]:
+def _list_items(
+    text: bytes, items: list[msgspec.Raw], line: int, default: tuple[str, str]
+) -> Iterator[Ignored | _Unread]:
     """Yield the items of a JSON list. Their lines are counted from one to the next, so that each octet is read once."""
     counted, position = 0, _first_item(text, items)
     for raw in items:
@@ -319,9 +319,21 @@ def _first_item(text: bytes, items: list[msgspec.Raw]) -> int:
     return next((start for start in starts if text.startswith(first, start)), 0)
 
 
-def _decode(kind: Kind, raw: bytes, line: int) -> Item:
+# Objects
+
+
+def _read(one: _Unread, further: Further | None) -> Item:
     """Return one object."""
+    kind, text = one.kind, one.json
     try:
-        return Found(line, kind, decode_object(kind, raw))
+        value = read_object(kind, one.value, further) if text is None else decode_object(kind, text, further)
     except InvalidObjectError as error:
-        return _refused(line, error)
+        return _refused(one.line, error)
+    return Found(one.line, kind, value)
+
+
+def _refused(line: int, error: InvalidObjectError) -> Refused:
+    """Return what stays of an error: the exception itself would hold the whole file in memory."""
+    namespace, name = error.key
+    key = (namespace if error.kind.namespaced else "", name)
+    return Refused(line, error.kind, key, error.reason)

@@ -6,7 +6,7 @@ An object that cannot be understood is refused: it is counted, told of once, and
 import msgspec
 
 from dnsserver.events import Changed, Deleted, Event, ListedPage, ListStarted
-from dnsserver.objects import InvalidObjectError, Key, Kind, Object, WatchEvent
+from dnsserver.objects import Further, InvalidObjectError, Key, Kind, Object, WatchEvent
 from dnsserver.sources.answers import parse_object
 from dnsserver.sources.envelopes import Head, decode_head, is_named
 from dnsserver.sources.refusals import Refusals
@@ -16,8 +16,10 @@ from dnsserver.sources.versions import Comparison, Stream, Versions
 class Interpreter:
     """Makes events of the objects of one kind, and keeps `versions` and `refusals` in step with what it has told."""
 
-    def __init__(self, kind: Kind, versions: Versions, refusals: Refusals) -> None:
+    def __init__(self, kind: Kind, versions: Versions, refusals: Refusals, further: Further | None = None) -> None:
+        """Read objects of a kind; VMIs with their `further` interfaces if that is not None."""
         self.kind = kind
+        self._further = further
         self._versions = versions
         self._refusals = refusals
 
@@ -34,7 +36,7 @@ class Interpreter:
         for raw in part:
             self._versions.list(decode_head(self.kind, raw))
             try:
-                objects.append(parse_object(self.kind, raw))
+                objects.append(parse_object(self.kind, raw, self._further))
             except InvalidObjectError as error:
                 kept += self.refuse(error)
         return ListedPage(self.kind, tuple(objects), tuple(kept))
@@ -64,7 +66,7 @@ class Interpreter:
             stream.is_new(head)
             self._versions.change(head)
             try:
-                events.append(Changed(self.kind, parse_object(self.kind, body)))
+                events.append(Changed(self.kind, parse_object(self.kind, body, self._further)))
             except InvalidObjectError as error:
                 self._refusals.refuse(error)
         for key in comparison.deleted():
@@ -95,4 +97,4 @@ class Interpreter:
             self._versions.change(head)
         if head.kind != kind.value:
             raise InvalidObjectError(kind, head.key, f"kind is {head.kind[:63]!r}")
-        return Changed(kind, parse_object(kind, watched.object)) if new else None
+        return Changed(kind, parse_object(kind, watched.object, self._further)) if new else None

@@ -6,9 +6,12 @@ ever read on the event loop, and TLS is verified unless the kubeconfig says othe
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 from asyncio_extras import call_in_executor, open_async
@@ -61,10 +64,19 @@ async def connect(config: ApiConfig, *, clock: Clock | None = None) -> AsyncIter
 
 def _load_credentials(config: ApiConfig) -> "Credentials":
     """Build a client. Blocks; raises `SourceError`."""
+    _have_a_home()
     # imported here, off the event loop: the library takes 20 MiB, which manifests do without
     from dnsserver.sources.credentials import load_credentials
 
     return load_credentials(config)
+
+
+def _have_a_home() -> None:
+    """Let the library be imported where the user has no home, as a container's may: it looks for one at once."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
 
 
 class ApiResponse:
@@ -103,6 +115,16 @@ class ApiResponse:
             yield chunk
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: Mapping[str, object] | None = None  # as JSON
+
+
 class _Session:
     """A client and how many answers of it are still being read; once it is replaced, the last of them closes it."""
 
@@ -131,12 +153,30 @@ class ApiConnection:
         self, path: str, query: Mapping[str, str], *, read_timeout: float = 60.0
     ) -> AsyncIterator[ApiResponse]:
         """GET a path; the answer lives until the block is left. Raises `UnreachableError`."""
+        async with self._answer(_Asked("GET", path, query), read_timeout) as response:
+            yield response
+
+    @asynccontextmanager
+    async def write(
+        self, method: Literal["POST", "PATCH"], path: str, body: Mapping[str, object], *, read_timeout: float = 60.0
+    ) -> AsyncIterator[ApiResponse]:
+        """POST an object, or PATCH one (JSON merge patch, RFC 7396); the answer lives until the block is left.
+
+        A request may be sent twice where the first met a 401, and never after it may have been obeyed. Raises
+        `UnreachableError`: then nobody knows whether it was.
+        """
+        async with self._answer(_Asked(method, path, {}, body), read_timeout) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _answer(self, asked: _Asked, read_timeout: float) -> AsyncIterator[ApiResponse]:
+        """Send a request, and once more where credentials had to be read again."""
         await self._refresh_token()
-        session, response = await self._get(path, query, read_timeout)
+        session, response = await self._get(asked, read_timeout)
         try:
             if response.status == 401 and await self._reload(response.request_info.headers.get("Authorization")):
                 await self._release(session, response)
-                session, response = await self._get(path, query, read_timeout)
+                session, response = await self._get(asked, read_timeout)
             yield ApiResponse(response)
         finally:
             await self._release(session, response)
@@ -146,15 +186,13 @@ class ApiConnection:
         for session in (*self._replaced, self._session):
             await session.client.close()
 
-    async def _get(
-        self, path: str, query: Mapping[str, str], read_timeout: float
-    ) -> tuple[_Session, aiohttp.ClientResponse]:
+    async def _get(self, asked: _Asked, read_timeout: float) -> tuple[_Session, aiohttp.ClientResponse]:
         """Send a request, when the limits let it, and return its answer's head."""
         async with self._limiter.slot() as held_back:
             self.stats.held_back.observe(held_back)
             started = self._clock.now()
             try:
-                session, response = await self._send(path, query, read_timeout)
+                session, response = await self._send(asked, read_timeout)
             except UnreachableError:
                 self.stats.answers["<error>"] += 1
                 raise
@@ -162,16 +200,19 @@ class ApiConnection:
             self.stats.answers[str(response.status)] += 1
             return session, response
 
-    async def _send(
-        self, path: str, query: Mapping[str, str], read_timeout: float
-    ) -> tuple[_Session, aiohttp.ClientResponse]:
+    async def _send(self, asked: _Asked, read_timeout: float) -> tuple[_Session, aiohttp.ClientResponse]:
         """Send a request and return its answer's head."""
         session = self._session
         session.answers += 1
         try:
             client = session.client
             request = await client.param_serialize(
-                "GET", path, query_params=list(query.items()), auth_settings=["BearerToken"]
+                asked.method,
+                asked.path,
+                query_params=list(asked.query.items()),
+                header_params={"Content-Type": "application/merge-patch+json"} if asked.method == "PATCH" else {},
+                body=asked.body,
+                auth_settings=["BearerToken"],
             )
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=read_timeout)
             async with asyncio.timeout(HEAD_TIMEOUT):

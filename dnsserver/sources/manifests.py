@@ -19,7 +19,7 @@ from pathlib import Path
 from asyncio_extras import call_in_executor
 
 from dnsserver.events import Event, ListedPage, ListEnded, ListStarted
-from dnsserver.objects import Kind
+from dnsserver.objects import Further, Kind
 from dnsserver.sources import files
 from dnsserver.sources.contents import NOTHING, Clash, Contents, Draft, Whole, differences, unite
 from dnsserver.sources.documents import BrokenDocumentError, Item, read_items
@@ -78,17 +78,20 @@ class Manifests:
     out; a file that is named itself may be called anything. Where two files hold the same object, the one whose path
     was named later counts, and in a folder the one whose name sorts later.
 
-    `wait` is awaited between two looks at the files; by default it sleeps for `interval` seconds.
+    VMIs are read with their `further` interfaces if that is not None. `wait` is awaited between two looks at the files;
+    by default it sleeps for `interval` seconds.
     """
 
     def __init__(
         self,
         paths: Iterable[str | Path],
         *,
+        further: Further | None = None,
         interval: float = INTERVAL,
         wait: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._roots = tuple(dict.fromkeys(str(Path(path)) for path in paths))
+        self._further = further
         self._wait = wait or partial(asyncio.sleep, interval)
         self._status = SourceStatus()
         self._files: dict[str, _File] = {}
@@ -182,7 +185,7 @@ class Manifests:
         elif sight == file.latest.signature and not file.latest.young:
             file.see(file.latest)
         else:
-            file.see(await _load(path, file))
+            file.see(await _load(path, file, self._further))
 
     def _believe(self, path: str, file: _File) -> None:
         """Let what was read of one file count, and say so."""
@@ -213,9 +216,13 @@ class Manifests:
             elif not (self._looked or look.files or look.problem):
                 log.warning("%s: no manifest here yet (%s)", root, ", ".join(files.EXTENSIONS))
             self._problems[root] = look.problem
-        if not any(self._problems.values()):
-            for kind in Kind:
+        unseen = [problem for problem in self._problems.values() if problem]
+        broken = [file.held.problem for file in self._files.values() if file.held.problem]
+        for kind in Kind:
+            if not unseen:
                 self._status.contact(kind)
+            if unseen or broken:
+                self._status.troubles[kind] = "unreadable", (unseen + broken)[0]
 
     def _report_clashes(self, clashes: frozenset[Clash]) -> None:
         """Say once of each object that it stands in two files."""
@@ -241,7 +248,7 @@ def _pages(kind: Kind, whole: Whole) -> Iterator[ListedPage]:
         yield ListedPage(kind, (), kept)
 
 
-async def _load(path: str, file: _File) -> Contents:
+async def _load(path: str, file: _File, further: Further | None) -> Contents:
     """Return what a file says now. Another thread reads and decodes it, slice by slice."""
     held, latest = file.held, file.latest
     try:
@@ -254,7 +261,7 @@ async def _load(path: str, file: _File) -> Contents:
         return replace(latest, signature=content.signature, young=content.young)
     draft = Draft(path, held)
     try:
-        items = await call_in_executor(read_items, content.body, json=path.endswith(".json"))
+        items = await call_in_executor(read_items, content.body, json=path.endswith(".json"), further=further)
         while await call_in_executor(_take, draft, items):
             pass
     except BrokenDocumentError as error:

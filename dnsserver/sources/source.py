@@ -21,6 +21,7 @@ class SourceStatus:
     watch_errors: Counter[Kind] = field(default_factory=Counter)  # watches that ended in an error
     relist_differences: Counter[Kind] = field(default_factory=Counter)  # changes a watch has missed, as a list showed
     last_contact: dict[Kind, float] = field(default_factory=dict)  # time.monotonic() of the last good answer
+    troubles: dict[Kind, tuple[str, str]] = field(default_factory=dict)  # what has failed since then: its sort, and why
 
     def listed(self, kind: Kind, known: int, count: int) -> bool:
         """Count a complete list of `count` objects where `known` were known; say whether over 90 % of them are gone.
@@ -35,6 +36,7 @@ class SourceStatus:
     def contact(self, kind: Kind) -> None:
         """Note that the source has just answered for this kind."""
         self.last_contact[kind] = time.monotonic()
+        self.troubles.pop(kind, None)
 
 
 class Source(Protocol):

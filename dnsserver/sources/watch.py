@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from dnsserver.events import Event, ListEnded, NotServed
-from dnsserver.objects import Kind, WatchEvent
+from dnsserver.objects import Further, Kind, WatchEvent
 from dnsserver.sources.answers import parse_event, read_lines
 from dnsserver.sources.api import Api, Response, UnreachableError
 from dnsserver.sources.backoff import Backoff, Clock, SystemClock
@@ -35,8 +35,9 @@ logger = logging.getLogger("plugin/kubernetes")
 class ResourceWatch:
     """The source of one kind (`dnsserver.sources.source.Source`).
 
-    `selector` and `field_selector` are applied by the API server. Lists are streamed where the API server can do that,
-    unless `streamed` forbids it. One iteration of `events` at a time.
+    `selector` and `field_selector` are applied by the API server. VMIs are read with their `further` interfaces if that
+    is not None. Lists are streamed where the API server can do that, unless `streamed` forbids it. One iteration of
+    `events` at a time.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ResourceWatch:
         *,
         selector: str = "",
         field_selector: str = "",
+        further: Further | None = None,
         streamed: bool = True,
         status: SourceStatus | None = None,
         timing: Timing | None = None,
@@ -67,7 +69,7 @@ class ResourceWatch:
         self._name = qualified_resource(kind)
         self._troubles = Troubles(self._name)
         self._versions = Versions()
-        self._interpreter = Interpreter(kind, self._versions, Refusals(kind, self._status))
+        self._interpreter = Interpreter(kind, self._versions, Refusals(kind, self._status), further)
         self._relist = Relist(
             kind, self._page_now, self._versions, self._clock, (self._timing.relist_min, self._timing.relist_max)
         )
@@ -345,6 +347,7 @@ class ResourceWatch:
             self._status.watch_errors[self._kind] += 1
         if not fault.rewatch:
             self._synced = False
+        self._status.troubles[self._kind] = fault.trouble.value, fault.reason
         absent = fault.trouble is Trouble.ABSENT
         if absent:
             self._version, self._unavailable, self._listed = "", False, False

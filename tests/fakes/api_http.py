@@ -62,15 +62,16 @@ async def hang() -> None:
     await asyncio.get_running_loop().create_future()
 
 
-async def read_head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]] | None:
-    """Return the target and the headers (names in lower case) of a GET; None at the end of the connection."""
+async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes] | None:
+    """Return the method, target, headers (names in lower case) and body; None at the end of the connection."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     first, *rest = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ")
-    if method != "GET":
+    if method not in ("GET", "POST", "PATCH"):
         raise CutError
     pairs = (line.partition(":") for line in rest if line)
-    return target, {name.lower(): value.strip() for name, _, value in pairs}
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    return method, target, headers, await reader.readexactly(int(headers.get("content-length", "0")))

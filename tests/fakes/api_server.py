@@ -8,8 +8,8 @@
 
 Resources are named by their plural (`virtualmachineinstances`); verbs are `list`, `watch`, and `stream` for a watch
 that is to begin with a list (`sendInitialEvents`), which is refused unless `streams` is set. Discovery documents are
-asked for with the verb `get`, by their path. Everything is one event loop's: no locks, and what a method changes is
-seen by the next request.
+asked for with the verb `get`, by their path. Events alone can be written (`create`, `patch`). Everything is one event
+loop's: no locks, and what a method changes is seen by the next request.
 """
 
 import asyncio
@@ -25,8 +25,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.fakes.api_events import Events, write_event
 from tests.fakes.api_faults import After, Fault, Lines, Reply, Serve, event_line, gone, refuse, status_body, too_large
-from tests.fakes.api_http import Answer, CutError, hang, read_head
+from tests.fakes.api_http import Answer, CutError, hang, read_request
+from tests.fakes.api_proxy import proxied
 
 JSON = dict[str, Any]
 
@@ -40,10 +42,11 @@ class Request:
 
     time: float  # of `FakeApiServer.clock`
     resource: str  # the plural, "" for a discovery document
-    verb: str  # list, watch, stream or get
+    verb: str  # list, watch, stream, get, create or patch
     path: str
     query: dict[str, str]
     headers: dict[str, str]  # names in lower case
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,9 @@ class FakeApiServer:
         self.pages_any_age = True  # False: a list at resourceVersion=0 is not paged, as from the real watch cache
         self.streams = False  # True: a list may come as the beginning of a watch, as from Kubernetes 1.34 on
         self.version = 1000  # the newest resourceVersion
+        self.events: Events = {}  # those that were created, by (namespace, name); versions of their own
+        self.services: dict[str, str] = {}  # that the proxy leads to: "NS/NAME:PORT" -> URL
+        self.asked_as = ""  # the name that clients have for it, where it is not the one they connect to
         self.clock = clock
         self.port = 0
         self._ssl = ssl_context
@@ -270,8 +276,8 @@ class FakeApiServer:
         assert task is not None
         self._connections.add(task)
         try:
-            while head := await read_head(reader):
-                await self._answer(*head, writer)
+            while request := await read_request(reader):
+                await self._answer(*request, writer)
         except (CutError, ConnectionError, asyncio.CancelledError):
             pass  # ordered, or the client's or the test's end
         finally:
@@ -280,16 +286,20 @@ class FakeApiServer:
             with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _answer(self, target: str, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, method: str, target: str, headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter
+    ) -> None:
         """Answer one request."""
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         path = unquote(parts.path)
-        resource = self._find(path)
+        resource = "events" if method != "GET" and "/events" in path else self._find(path)
         verb = ("watch" if query.get("watch") in ("true", "1") else "list") if resource else "get"
         if verb == "watch" and query.get("sendInitialEvents") == "true":
             verb = "stream"
-        request = Request(self.clock(), resource, verb, path, query, headers)
+        if method != "GET":
+            verb = "create" if method == "POST" else "patch"
+        request = Request(self.clock(), resource, verb, path, query, headers, body)
         fault = self._next_fault(resource, verb)
         answer = Answer(writer, fault)
         reply = fault if isinstance(fault, Reply) else self._refusal(request)
@@ -298,7 +308,9 @@ class FakeApiServer:
             return
         self._log(request)
         if reply is None:
-            reply = self._list(request) if verb == "list" else self._discovery(path)
+            reply = await proxied(self.services, path, query, self.asked_as or headers.get("host", ""))
+        if reply is None:
+            reply = self._written(request) or (self._list(request) if verb == "list" else self._discovery(path))
         await answer.start(reply.status, {"Content-Type": reply.content_type, **reply.headers})
         await answer.write(reply.body)
         await answer.finish()
@@ -331,6 +343,12 @@ class FakeApiServer:
         if request.verb == "stream" and not self.streams:
             return refuse(422, "Invalid", "sendInitialEvents is forbidden for watch unless the gate is enabled")
         return None
+
+    def _written(self, request: Request) -> Reply | None:
+        """Obey a request that writes an Event; None for one that reads."""
+        if request.verb not in ("create", "patch"):
+            return None
+        return write_event(self.events, request.verb, request.path, request.headers, request.body)
 
     def _discovery(self, path: str) -> Reply:
         """Return a discovery document; the real server's 404 is plain text, too."""

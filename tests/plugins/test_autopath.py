@@ -1,5 +1,6 @@
 """`autopath`: which queries it walks, what the walk ends in, where search paths come from, and refusals."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,21 @@ class Kubernetes(Plugin):
 
     name = "kubernetes"
 
-    def search_path(self, client_address: str) -> tuple[Name, ...]:
+    def __init__(self) -> None:
+        self.walkers = 0
+
+    def search_path(self, client_address: str, asked: Name) -> tuple[Name, ...]:
         """Return its path."""
         return PATH if client_address == POD else ()
+
+    def give_paths(self) -> Callable[[], None]:
+        """Count who wants paths."""
+        self.walkers += 1
+
+        def end() -> None:
+            self.walkers -= 1
+
+        return end
 
 
 class Chain:
@@ -208,7 +221,13 @@ async def test_providers(world: World) -> None:
     world.block(plugin, other)
     with pytest.raises(PluginError, match=r"^plugin/autopath: kubernetes does not implement the AutoPather interface$"):
         await plugin.running(world.runtime).__aenter__()
-    assert isinstance(Kubernetes(), SearchPaths)
+    provider = Kubernetes()
+    assert isinstance(provider, SearchPaths)
+    world.blocks.clear()
+    world.block(plugin, provider)
+    async with plugin.running(world.runtime):
+        assert provider.walkers == 1
+    assert provider.walkers == 0
 
 
 def test_arguments() -> None:

@@ -1,12 +1,15 @@
 """The same loop against a real kube-apiserver and etcd, where `KUBEBUILDER_ASSETS` names a folder that has them."""
 
 import asyncio
+import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from dnsserver.events import NotServed
 from dnsserver.objects import Kind
+from dnsserver.sources.eventwriter import Telling, Written, event_name, write_event
 from dnsserver.sources.kubernetes import connect
 from dnsserver.sources.timing import Timing
 from dnsserver.sources.watch import ResourceWatch
@@ -67,3 +70,18 @@ async def test_kubevirt_comes_and_goes(cluster: Cluster) -> None:
             assert await admin.call("DELETE", f"{CRDS}/virtualmachineinstances.kubevirt.io") == 200
             await mirror.until(lambda: mirror.count(NotServed) == 2)
             assert mirror.current == {}
+
+
+async def test_events(cluster: Cluster) -> None:
+    """The API server takes an Event as it is, says that it is there, and counts one more; nothing is read for that."""
+    telling = Telling(
+        "default", "vm1", "0b9c1a4e-6d3f-4a55-8d0e-2f6f6c1b7a10", "SubdomainWithoutService", "No DNS name"
+    )
+    now = time.time()
+    async with connect(cluster.config) as connection:
+        for later, expected in ((0, Written.CREATED), (1, Written.KNOWN), (1800, Written.REPEATED)):
+            assert await write_event(connection, telling, now=now + later, quiet=600.0) is expected
+        path = f"/api/v1/namespaces/default/events/{event_name(telling)}"
+        async with connection.request(path, {}) as response:
+            event = json.loads(await response.read())
+    assert (event["count"], event["reason"], event["involvedObject"]["uid"]) == (2, telling.reason, telling.uid)

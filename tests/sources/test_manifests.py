@@ -401,6 +401,7 @@ async def test_a_broken_file_keeps_its_last_good_objects(
         path.touch()
         assert await looks.look(3) == []
         assert messages(caplog) == []
+        assert set(looks.source.status.troubles.values()) == {("unreadable", f"{path}:{reason}")}
         path.write_bytes(b"\n" + body)
         assert await looks.look(3) == []
         assert len(messages(caplog, logging.ERROR)) == 1
@@ -408,6 +409,7 @@ async def test_a_broken_file_keeps_its_last_good_objects(
         assert await looks.look() == ["+four"]
         path.write_text(services("one", "four"))
         assert await looks.look(2) == ["-two"]
+        assert not looks.source.status.troubles
 
 
 async def test_broken_at_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

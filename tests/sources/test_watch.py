@@ -736,14 +736,19 @@ async def test_403_then_granted(
     caplog.set_level(logging.INFO, "plugin/kubernetes")
     api.forbidden.add(VMIS)
     put(api, "a")
-    async with mirrored(make_watch()) as mirror:
+    watch = make_watch()
+    async with mirrored(watch) as mirror:
         await clock.until(lambda: len(clock.sleeps) >= 10)
         assert [type(one) for one in mirror.events] == [NotServed]
+        sort, reason = watch.status.troubles[Kind.VMI]
+        assert sort == "forbidden"
+        assert "403" in reason
         assert min(clock.sleeps) >= 60
         assert len(caplog.messages) == 1
         assert "verbs list and watch on virtualmachineinstances.kubevirt.io" in caplog.text
         api.forbidden.clear()
         await mirror.until_names("a")
+        assert not watch.status.troubles
 
 
 async def test_403_later_keeps_the_state(api: FakeApiServer, make_watch: MakeWatch, clock: FakeClock) -> None:

@@ -27,6 +27,8 @@ class ApiClient:
         resource_path: str,
         *,
         query_params: Sequence[tuple[str, str]] = ...,
+        header_params: dict[str, str] = ...,
+        body: object = ...,
         auth_settings: Sequence[str] = ...,
     ) -> tuple[str, str, dict[str, str], object, object]: ...
     async def call_api(
