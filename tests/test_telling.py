@@ -307,7 +307,7 @@ def put_all(api: FakeApiServer) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_events_of_two_replicas(world: World, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811 -- the fixture
-    """Both write the same Events, so there is one for each VMI; metrics count them, and no token gets into one."""
+    """Both write the same Events, so there is one for each VMI, and metrics count them."""
     caplog.set_level(logging.DEBUG)
     async with FakeApiServer() as api:
         put_all(api)
