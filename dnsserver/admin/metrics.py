@@ -7,6 +7,7 @@ thread-safe: one event loop counts and collects.
 import asyncio
 import logging
 import platform
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,6 +100,8 @@ class Metrics(Collector):
         self.panics = 0  # queries whose handling failed with an unexpected exception
         self.health_duration = Histogram(_PROBE_SECONDS)  # of the health plugin's requests to itself
         self.health_failures = 0
+        self.version = version
+        self.began = time.monotonic()
         self._build = (version, revision, f"python{platform.python_version()}")
         self._cells: dict[MetricKey, _Cell] = {}
         self._durations: dict[tuple[str, str], Histogram] = {}
@@ -197,10 +200,29 @@ class Metrics(Collector):
         texts.append(await asyncio.to_thread(generate_latest, self._process))  # reads /proc
         return b"".join(texts)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every family but the process's own."""
+    def queries(self) -> tuple[Counter[str], Counter[str]]:
+        """Return how many queries have been counted, by type and by response code."""
+        types: Counter[str] = Counter()
+        rcodes: Counter[str] = Counter()
+        self._hand_in()
+        for (_, _, _, _, rrtype, rcode, _, _), cell in self._cells.items():
+            types[rrtype] += cell.queries
+            rcodes[rcode] += cell.queries
+        return types, rcodes
+
+    @property
+    def counts_queries(self) -> bool:
+        """Whether some server block has its queries counted (`prometheus`)."""
+        return any(name == "prometheus" for _, _, name in self._enabled)
+
+    def _hand_in(self) -> None:
+        """Take in what others have counted since the last time."""
         for hand_in in self._hand_ins:
             hand_in()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family but the process's own."""
+        self._hand_in()
         yield from self._process_wide()
         yield from self._query_counters()
         yield from self._query_histograms()

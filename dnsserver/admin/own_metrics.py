@@ -9,7 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from dnsserver.admin.lag import LoopLag
 from dnsserver.cluster import Cluster
 from dnsserver.derive.vmi import Rule
-from dnsserver.names import to_text
+from dnsserver.names import Name, to_text
+from dnsserver.sources.eventwriter import Written
+from dnsserver.telling import Teller
 from dnsserver.transports import TransportStats
 
 
@@ -26,7 +28,7 @@ def cluster_families(cluster: Cluster) -> Iterator[Metric]:
     yield from _zones(cluster)
     now = time.monotonic()
     graces = sum(one.in_grace(now) for one in cluster.store.observations)
-    holds = sum(bool(one.held_addresses(now)) for one in cluster.store.observations)
+    holds = sum(one.holds(now) for one in cluster.store.observations)
     for name, text, value in (
         ("dnsserver_migration_graces", "VMIs whose name outlives Ready=False at a migration's hand-over.", graces),
         ("dnsserver_address_holds", "VMIs whose last good addresses outlive an empty report.", holds),
@@ -36,6 +38,18 @@ def cluster_families(cluster: Cluster) -> Iterator[Metric]:
         yield family
     yield _unpublished(cluster, primary)
     yield from _sources(cluster, primary, now)
+
+
+def teller_families(teller: Teller, primary: Name) -> Iterator[Metric]:
+    """Yield what became of the Kubernetes Events of one `kubernetes` plugin."""
+    family = CounterMetricFamily(
+        "dnsserver_events",
+        "Kubernetes Events about VMIs without names, by what became of them; failed ones are tried again.",
+        labels=("cluster", "outcome"),
+    )
+    for outcome in (*(one.value for one in Written), "failed"):
+        family.add_metric((to_text(primary), outcome), teller.written[outcome])
+    yield family
 
 
 def _unpublished(cluster: Cluster, primary: str) -> Metric:
