@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from dnsserver.fast.datagrams import Datagram
 from dnsserver.fast.table import Answers, Table, Way
-
-Datagram = tuple[bytes, tuple[str, int] | tuple[str, int, int, int], list[tuple[int, int, bytes]]]
 
 
 class Loop(Protocol):
-    """Answers datagrams in a thread of its own; see compiled.pyx."""
+    """Answers datagrams in a thread of its own; see ready.py."""
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable where a datagram waits."""
@@ -27,8 +26,8 @@ class Loop(Protocol):
         """Return the errno that has ended the loop, 0 for none."""
         ...
 
-    def counters(self) -> tuple[int, int, int, int, int, int]:
-        """Return messages, responses, send errors, send drops, shed, and datagrams from port 0, all so far."""
+    def counters(self) -> tuple[int, int, int, int, int]:
+        """Return messages, responses, send errors, send drops, and what was shed, all so far."""
         ...
 
     def take(self) -> Datagram | None:
@@ -41,10 +40,10 @@ NewLoop = Callable[[Answers, int, int, Way], Loop]  # of a table, a descriptor, 
 new_table: Callable[[], Answers] = Table
 new_loop: NewLoop | None = None  # None: nothing was compiled
 try:
-    from dnsserver.fast import compiled
+    from dnsserver.fast import ready
 except ImportError:
     pass
 else:
-    new_table, new_loop = compiled.CompiledTable, compiled.Loop
+    new_table, new_loop = ready.ReadyTable, ready.new_loop
 
 COMPILED = new_loop is not None
