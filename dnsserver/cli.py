@@ -15,6 +15,7 @@ from dnsserver.corefile.files import decode
 
 if TYPE_CHECKING:
     from dnsserver.admin.lines import LineWriter
+    from dnsserver.explain import Explanation, VMIExplanation
     from dnsserver.names import Name
     from dnsserver.zone import Zone
 
@@ -28,6 +29,8 @@ _EPILOG = """examples:
   dnsserver --manifests objects/ -p 1053     serve objects from files, without a cluster
   dnsserver check -conf Corefile             say whether a Corefile is valid
   dnsserver dump -conf Corefile              print its zones as master files (dnsserver dump --help)
+  dnsserver query @10.96.0.53 NAME [TYPE]    ask a server (dnsserver query --help)
+  dnsserver explain NAME [TYPE]              say why a name resolves, or does not (dnsserver explain --help)
 """
 
 _DUMP_EPILOG = """Several zones follow each other, with a comment in front of each. Checkers want one zone a file, named
@@ -45,9 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["dump"]:
         return _dump(_dump_parser().parse_intermixed_args(given[1:]))
+    if given[:1] == ["query"]:
+        return _query(given[1:])
+    if given[:1] == ["explain"]:
+        return _explain(given[1:])
     arguments = _parser().parse_args(given)
-    if arguments.command == "dump":
-        _parser().error("dump comes before its flags")
+    if arguments.command in ("dump", "query", "explain"):
+        _parser().error(f"{arguments.command} comes before its flags")
     if arguments.version:
         return _print_version()
     if arguments.plugins:
@@ -76,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = ("serve", "check", "dump")
+    commands = ("serve", "check", "dump", "query", "explain")
     parser.add_argument("command", nargs="?", choices=commands, default="serve", help="what to do (serve)")
     parser.add_argument("-conf", "--conf", metavar="FILE", help="the Corefile (Corefile in the working directory)")
     parser.add_argument(
@@ -187,6 +194,88 @@ def _dump(arguments: argparse.Namespace) -> int:
     return _write_dump(zones, arguments.output)
 
 
+def _query(words: Sequence[str]) -> int:
+    """Ask a server, and print what it says."""
+    from dnsserver import querying
+
+    parser = _Parser(
+        prog="dnsserver query",
+        description="Ask a DNS server one question, and print its answer as dig would.",
+        epilog=querying.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    querying.add_arguments(parser, _port)
+    arguments = parser.parse_intermixed_args(words)
+    try:
+        code, text = querying.ask(querying.parse_words(arguments.words), arguments.port, arguments.timeout)
+    except querying.UsageError as error:
+        parser.error(str(error))
+    except querying.NoAnswerError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    sys.stdout.write(text)
+    return code
+
+
+def _explain(words: Sequence[str]) -> int:
+    """Explain a name, and say by the exit code whether it resolves."""
+    from dnsserver import explaining
+    from dnsserver.admin.lines import LineWriter
+
+    kubectl = explaining.called_by_kubectl()
+    parser = _Parser(
+        prog=f"{'kubectl dnsserver' if kubectl else 'dnsserver'} explain",
+        description="Say which objects and rules make or prevent an answer, and what to change.",
+        epilog=explaining.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    explaining.add_arguments(parser)
+    arguments = parser.parse_intermixed_args(words)
+    if problem := explaining.check(arguments):
+        parser.error(problem)
+    log = LineWriter(2)
+    _set_up_logging(log, logging.WARNING)  # stdout is the explanation's
+    try:
+        explanation = _explanation(arguments, kubectl=kubectl)
+        explaining.write(explanation, sys.stdout, output=arguments.output, color=arguments.color)
+    except (CorefileError, explaining.ExplainError) as error:
+        _fail(str(error))
+        return EXIT_USAGE
+    except OSError as error:
+        _let_go_of_stdout()
+        _fail(f"cannot write the explanation: {error.strerror}")
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_USAGE
+    finally:
+        log.drain()
+    return EXIT_OK if explanation.resolves else EXIT_FAILED
+
+
+def _explanation(arguments: argparse.Namespace, *, kubectl: bool) -> "Explanation | VMIExplanation":
+    """Have a name explained by whoever the flags say. Raises `CorefileError` and `ExplainError`."""
+    from dnsserver import explaining
+    from dnsserver.setup import set_up
+
+    if arguments.manifests is not None or arguments.conf is not None or arguments.zone is not None:
+        read, folder = _reader(arguments)
+        work = explaining.from_setup(set_up(read(), folder=folder, port=_DEFAULT_PORT), arguments)
+    elif not arguments.server and (kubectl or explaining.names_a_cluster(arguments)):
+        work = explaining.through_api_server(arguments)
+    else:
+        work = explaining.from_server(arguments)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def _let_go_of_stdout() -> None:
+    """Throw away what stdout still holds: it would be a traceback at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _write_dump(zones: "Sequence[Zone]", folder: str | None) -> int:
     """Write zones to stdout, or to files in a folder."""
     from dnsserver import dumping
@@ -200,7 +289,7 @@ def _write_dump(zones: "Sequence[Zone]", folder: str | None) -> int:
         return EXIT_FAILED
     except OSError as error:
         if folder is None:  # what is left in its buffer would be a traceback at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _let_go_of_stdout()
         return _fail(f"cannot write {error.filename or 'the zones'}: {error.strerror}")
     return EXIT_OK
 

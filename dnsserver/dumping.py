@@ -17,7 +17,7 @@ from dnsserver.names import Name, to_text
 from dnsserver.plugins.file import File
 from dnsserver.plugins.kubernetes import Kubernetes
 from dnsserver.plugins.plugin import PluginError, Request, Runtime
-from dnsserver.plugins.transfer import by_name
+from dnsserver.plugins.transferring.content import by_name
 from dnsserver.records import RRClass, RRset, RRType
 from dnsserver.setup import Setup
 from dnsserver.wire import Record, class_to_text, record_to_text, type_to_text
@@ -68,7 +68,8 @@ async def read_zones(chosen: Mapping[Name, Kubernetes | File], seconds: float) -
     deadline = asyncio.get_running_loop().time() + seconds
     for plugin in dict.fromkeys(chosen.values()):
         if isinstance(plugin, Kubernetes):
-            async with _synced(plugin, deadline) as zones:
+            async with reading(plugin, deadline) as own:
+                zones = own.cluster.zones if own.cluster is not None else ()
                 found |= {zone.origin: zone for zone in zones if chosen.get(zone.origin) is plugin}
         else:
             loaded = (plugin.transferable(origin) for origin in chosen if chosen[origin] is plugin)
@@ -77,9 +78,9 @@ async def read_zones(chosen: Mapping[Name, Kubernetes | File], seconds: float) -
 
 
 @asynccontextmanager
-async def _synced(plugin: Kubernetes, deadline: float) -> AsyncIterator[tuple[Zone, ...]]:
-    """Run a plugin that is configured like this one until everything has been read; give its zones."""
-    own = Kubernetes(replace(plugin.config, startup_timeout=_PATIENT))
+async def reading(plugin: Kubernetes, deadline: float) -> AsyncIterator[Kubernetes]:
+    """Run a plugin that is configured like this one; give it once everything has been read. Raises `DumpError`."""
+    own = Kubernetes(replace(plugin.config, startup_timeout=_PATIENT, events=False))
     fault = ""
     async with AsyncExitStack() as stack:
         try:
@@ -96,7 +97,7 @@ async def _synced(plugin: Kubernetes, deadline: float) -> AsyncIterator[tuple[Zo
             raise DumpError(str(error)) from error
         except TimeoutError as error:
             raise DumpError(fault or f"plugin/kubernetes: not read in time: {_missing(own)}") from error
-        yield own.cluster.zones if own.cluster is not None else ()
+        yield own
 
 
 def _missing(plugin: Kubernetes) -> str:

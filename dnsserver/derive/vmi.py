@@ -4,8 +4,10 @@ KubeVirt's user guide: `spec.hostname` and `spec.subdomain` name a VMI wherever 
 name selects it. What a refusal says is the rule that refused, with what was wanted and what was there.
 """
 
+from collections.abc import Callable, Container
 from enum import Enum
 from hashlib import sha1
+from ipaddress import ip_address
 
 import msgspec
 
@@ -13,6 +15,7 @@ from dnsserver.derive.endpoint import Endpoint, dashed
 from dnsserver.derive.observation import Observation
 from dnsserver.names import is_dns1123_label
 from dnsserver.objects import Port, Service, VirtualMachineInstance
+from dnsserver.objects.service import HEADLESS
 
 RUNNING = "Running"
 
@@ -39,11 +42,29 @@ class Rule(Enum):
     ADDRESS = "the VMI has a usable address of a family that the Service serves"
 
 
+class Fact(msgspec.Struct, frozen=True, gc=False):
+    """One thing that a rule looks at."""
+
+    what: str  # by the API's name where it has one: "spec.clusterIP of Service ns1/db", "label app"
+    wanted: str
+    found: str | None  # None: there is none
+
+    @property
+    def text(self) -> str:
+        """Both sides, for people."""
+        return f"{self.what}: {self.wanted} wanted, {self.found or 'none'} found"
+
+
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """Why a VMI has no records under a Service."""
+    """Why a VMI has no records under a Service: the rule, and of what it looks at that which is not as it should be."""
 
     rule: Rule
-    detail: str
+    facts: tuple[Fact, ...]
+
+    @property
+    def detail(self) -> str:
+        """The facts, for people."""
+        return "; ".join(fact.text for fact in self.facts)
 
 
 class Published(msgspec.Struct, frozen=True, gc=False):
@@ -119,7 +140,7 @@ def vmi_endpoints(
     """
     if refused := _refusal(vmi, service, observation, now):
         return refused
-    addresses, notes = _addresses(vmi, service, observation, pods, now)
+    addresses, notes = primary_addresses(vmi, service.families, observation, pods, now)
     if not addresses:
         return _no_address(vmi, service)
     ports = _ports(vmi, service)
@@ -130,35 +151,125 @@ def vmi_endpoints(
 
 def _refusal(vmi: VirtualMachineInstance, service: Service, observation: Observation, now: float) -> Refused | None:
     """Return the first rule but the address rule that refuses the VMI."""
-    if not service.headless:
-        return Refused(
-            Rule.HEADLESS, f"Service {service.namespace}/{service.name} has a cluster IP or an external name"
-        )
-    if not selects(service, vmi):
-        return Refused(Rule.SELECTOR, _selector_difference(vmi, service))
-    if not is_dns1123_label(label := host_label(vmi)):
-        return Refused(Rule.HOST_LABEL, f"{label!r} is not a DNS label")
+    if refused := unselected(vmi, service):
+        return refused
+    if not is_dns1123_label(host_label(vmi)):
+        return _refused(Rule.HOST_LABEL, vmi, service)
+    rule = broken_state_rule(vmi, observation, now, publish_not_ready=service.publish_not_ready)
+    return None if rule is None else _refused(rule, vmi, service)
+
+
+def broken_state_rule(
+    vmi: VirtualMachineInstance, observation: Observation, now: float, *, publish_not_ready: bool = False
+) -> Rule | None:
+    """Return the first rule about the VMI's own state that keeps it from having any name."""
     if vmi.phase != RUNNING:  # final VMIs keep the address that the network may have given to another
-        return Refused(Rule.PHASE, f"its phase is {vmi.phase or 'unset'}")
-    if service.publish_not_ready:
+        return Rule.PHASE
+    if publish_not_ready:
         return None
     if vmi.deleting:
-        return Refused(Rule.DELETING, "it has a deletionTimestamp")
-    if not vmi.ready.status and not observation.in_grace(now):
-        return Refused(Rule.READY, _unready(vmi))
-    return None
+        return Rule.DELETING
+    return Rule.READY if not vmi.ready.status and not observation.in_grace(now) else None
 
 
-def _addresses(
-    vmi: VirtualMachineInstance, service: Service, observation: Observation, pods: PodAddresses, now: float
+def unselected(vmi: VirtualMachineInstance, service: Service) -> Refused | None:
+    """Return why a VMI is none of the Service's; None where it is. Nobody remembers this of VMIs that are not."""
+    if not service.headless:
+        return _refused(Rule.HEADLESS, vmi, service)
+    return None if selects(service, vmi) else _refused(Rule.SELECTOR, vmi, service)
+
+
+def _refused(rule: Rule, vmi: VirtualMachineInstance, service: Service) -> Refused:
+    """Return a refusal with the facts that speak against the VMI."""
+    return Refused(rule, tuple(fact for fact in facts(rule, vmi, service) if fact.found != fact.wanted))
+
+
+def facts(rule: Rule, vmi: VirtualMachineInstance, service: Service) -> tuple[Fact, ...]:
+    """Return what a rule looks at, whether it passes or refuses."""
+    return _FACTS[rule](vmi, service)
+
+
+def state_facts(rule: Rule, vmi: VirtualMachineInstance) -> tuple[Fact, ...]:
+    """Return what a rule about the VMI's own state looks at (`broken_state_rule`)."""
+    return _STATE_FACTS[rule](vmi)
+
+
+def _headless_facts(_vmi: VirtualMachineInstance, service: Service) -> tuple[Fact, ...]:
+    """Return how the Service is reached."""
+    what = f"spec.clusterIP of Service {service.namespace}/{service.name}"
+    if service.headless:
+        return (Fact(what, HEADLESS, HEADLESS),)
+    addresses = ", ".join(str(ip_address(one)) for one in service.cluster_ips)
+    external = f"an external name, {service.external_name}" if service.external_name else None
+    return (Fact(what, HEADLESS, addresses or external),)
+
+
+def _selector_facts(vmi: VirtualMachineInstance, service: Service) -> tuple[Fact, ...]:
+    """Return each pair of the selector, and what the pod has."""
+    if not service.selector:  # and so it selects nothing
+        return (Fact(f"spec.selector of Service {service.namespace}/{service.name}", "labels of the VMI's pod", None),)
+    return tuple(Fact(f"label {key}", value, pod_label(vmi, key)) for key, value in sorted(service.selector.items()))
+
+
+def _host_label_facts(vmi: VirtualMachineInstance, _service: Service) -> tuple[Fact, ...]:
+    """Return the VMI's host label, and where it comes from."""
+    label = host_label(vmi)
+    wanted = label if is_dns1123_label(label) else "a DNS label"
+    return (Fact("spec.hostname" if vmi.hostname else "host name made of metadata.name", wanted, label),)
+
+
+def _ready_facts(vmi: VirtualMachineInstance) -> tuple[Fact, ...]:
+    """Return what the Ready condition says."""
+    ready = vmi.ready
+    since = f" since {ready.since}" if ready.since else ""
+    found = "True" if ready.status else f"False ({ready.reason or 'no reason given'}){since}"
+    return (Fact("condition Ready", "True", found),)
+
+
+def _network_facts(vmi: VirtualMachineInstance, _service: Service) -> tuple[Fact, ...]:
+    """Return which of the VMI's networks is the primary one."""
+    network = vmi.primary.network if vmi.primary else None
+    return (Fact("primary network", network or "the pod network or a default Multus network", network),)
+
+
+def _address_facts(vmi: VirtualMachineInstance, service: Service) -> tuple[Fact, ...]:
+    """Return what the VMI reports on its primary network: what can be used, and what was dropped with the reason."""
+    if vmi.primary is None:
+        return ()
+    families = " or ".join(f"IPv{family}" for family in sorted(service.families))
+    usable = [str(ip_address(one)) for one in vmi.primary.addresses]
+    dropped = [f"{text} ({why})" for text, why in vmi.primary.dropped]
+    return (Fact(f"address on network {vmi.primary.network}", families, ", ".join(usable + dropped) or None),)
+
+
+_STATE_FACTS: dict[Rule, Callable[[VirtualMachineInstance], tuple[Fact, ...]]] = {
+    Rule.PHASE: lambda vmi: (Fact("status.phase", RUNNING, vmi.phase or None),),
+    Rule.DELETING: lambda vmi: (Fact("metadata.deletionTimestamp", "none", "set" if vmi.deleting else "none"),),
+    Rule.READY: _ready_facts,
+}
+
+_FACTS: dict[Rule, Callable[[VirtualMachineInstance, Service], tuple[Fact, ...]]] = {
+    Rule.HEADLESS: _headless_facts,
+    Rule.SELECTOR: _selector_facts,
+    Rule.HOST_LABEL: _host_label_facts,
+    Rule.PHASE: lambda vmi, _: state_facts(Rule.PHASE, vmi),
+    Rule.DELETING: lambda vmi, _: state_facts(Rule.DELETING, vmi),
+    Rule.READY: lambda vmi, _: state_facts(Rule.READY, vmi),
+    Rule.PRIMARY_NETWORK: _network_facts,
+    Rule.ADDRESS: _address_facts,
+}
+
+
+def primary_addresses(
+    vmi: VirtualMachineInstance, families: Container[int], observation: Observation, pods: PodAddresses, now: float
 ) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
-    """Return the usable addresses of the families that the Service serves, and how they differ from the status."""
+    """Return the usable addresses of the families that are asked for, and how they differ from the status."""
     if vmi.primary is None:
         return (), ()
     found: list[bytes] = []
     notes: list[str] = []
     for size, family in ((4, 4), (16, 6)):
-        if family not in service.families:
+        if family not in families:
             continue
         addresses, note = _family_addresses(vmi, observation, pods, now, size)
         found += addresses
@@ -209,29 +320,6 @@ def _ports(vmi: VirtualMachineInstance, service: Service) -> tuple[Port, ...]:
     return tuple(ports)
 
 
-def _selector_difference(vmi: VirtualMachineInstance, service: Service) -> str:
-    """Return what the selector wants and what the pod has."""
-    if not service.selector:
-        return f"Service {service.namespace}/{service.name} has no selector, and so selects nothing"
-    wanted = {key: (value, pod_label(vmi, key)) for key, value in sorted(service.selector.items())}
-    return ", ".join(
-        f"{key}={value} wanted, {'none' if has is None else has} found"
-        for key, (value, has) in wanted.items()
-        if value != has
-    )
-
-
-def _unready(vmi: VirtualMachineInstance) -> str:
-    """Return what the Ready condition says."""
-    reason = vmi.ready.reason or "no reason given"
-    return f"Ready=False ({reason}){f' since {vmi.ready.since}' if vmi.ready.since else ''}"
-
-
 def _no_address(vmi: VirtualMachineInstance, service: Service) -> Refused:
     """Return the refusal of a VMI without a usable address, with what there is instead."""
-    if vmi.primary is None:
-        return Refused(Rule.PRIMARY_NETWORK, "none of its networks is the pod network or a default Multus network")
-    families = " or ".join(f"IPv{family}" for family in sorted(service.families))
-    dropped = "; ".join(f"{text}: {why}" for text, why in vmi.primary.dropped)
-    detail = f"no {families} address on network {vmi.primary.network}{f' ({dropped})' if dropped else ''}"
-    return Refused(Rule.ADDRESS, detail)
+    return _refused(Rule.PRIMARY_NETWORK if vmi.primary is None else Rule.ADDRESS, vmi, service)

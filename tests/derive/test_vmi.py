@@ -8,6 +8,7 @@ from dnsserver.derive.endpoint import Endpoint
 from dnsserver.derive.observation import Held, Observation
 from dnsserver.derive.vmi import (
     NO_PODS,
+    Fact,
     PodAddresses,
     Published,
     Refused,
@@ -185,29 +186,55 @@ def vmi_of(value: Json) -> VirtualMachineInstance:
 
 
 DETAILS: list[tuple[str, Json, Json, str]] = [
-    ("headless", vmi_json(), {"cluster_ip": "10.0.0.1"}, "Service ns1/db has a cluster IP or an external name"),
-    ("no selector", vmi_json(), {"selector": {}}, "Service ns1/db has no selector, and so selects nothing"),
+    (
+        "headless",
+        vmi_json(),
+        {"cluster_ip": "10.0.0.1"},
+        "spec.clusterIP of Service ns1/db: None wanted, 10.0.0.1 found",
+    ),
+    (
+        "no selector",
+        vmi_json(),
+        {"selector": {}},
+        "spec.selector of Service ns1/db: labels of the VMI's pod wanted, none found",
+    ),
     (
         "selector",
         vmi_json(labels={"app": "web"}),
         {"selector": {"tier": "x", "app": "db", "kubevirt.io": "virt-launcher"}},
-        "app=db wanted, web found, tier=x wanted, none found",
+        "label app: db wanted, web found; label tier: x wanted, none found",
     ),
-    ("host label", vmi_json(hostname="Web"), {}, "'Web' is not a DNS label"),
-    ("phase", vmi_json(phase="Scheduled"), {}, "its phase is Scheduled"),
-    ("no phase", vmi_json(phase=""), {}, "its phase is unset"),
-    ("deleting", vmi_json(deleting=True), {}, "it has a deletionTimestamp"),
-    ("not ready", vmi_json(ready=False, reason="GuestNotRunning"), {}, "Ready=False (GuestNotRunning)"),
-    ("no reason", vmi_json(ready=None), {}, "Ready=False (no reason given)"),
-    ("no primary", ONLY_SECONDARY, {}, "none of its networks is the pod network or a default Multus network"),
-    ("no address", vmi_json(addresses=[]), {}, "no IPv4 address on network default"),
-    ("no address at all", vmi_json(addresses=[]), {"families": None}, "no IPv4 or IPv6 address on network default"),
-    ("other family", vmi_json(), {"families": ["IPv6"]}, "no IPv6 address on network default"),
+    ("host label", vmi_json(hostname="Web"), {}, "spec.hostname: a DNS label wanted, Web found"),
+    ("phase", vmi_json(phase="Scheduled"), {}, "status.phase: Running wanted, Scheduled found"),
+    ("no phase", vmi_json(phase=""), {}, "status.phase: Running wanted, none found"),
+    ("deleting", vmi_json(deleting=True), {}, "metadata.deletionTimestamp: none wanted, set found"),
+    (
+        "not ready",
+        vmi_json(ready=False, reason="GuestNotRunning"),
+        {},
+        "condition Ready: True wanted, False (GuestNotRunning) found",
+    ),
+    ("no reason", vmi_json(ready=None), {}, "condition Ready: True wanted, False (no reason given) found"),
+    (
+        "no primary",
+        ONLY_SECONDARY,
+        {},
+        "primary network: the pod network or a default Multus network wanted, none found",
+    ),
+    ("no address", vmi_json(addresses=[]), {}, "address on network default: IPv4 wanted, none found"),
+    (
+        "no address at all",
+        vmi_json(addresses=[]),
+        {"families": None},
+        "address on network default: IPv4 or IPv6 wanted, none found",
+    ),
+    ("other family", vmi_json(), {"families": ["IPv6"]}, "address on network default: IPv6 wanted, 10.244.0.7 found"),
     (
         "dropped",
         vmi_json(addresses=["fe80::1", "10.0.2.2"]),
         {},
-        "no IPv4 address on network default (fe80::1: link-local; 10.0.2.2: inside the guest's masquerade network)",
+        "address on network default: IPv4 wanted, "
+        "fe80::1 (link-local), 10.0.2.2 (inside the guest's masquerade network) found",
     ),
 ]
 
@@ -227,7 +254,9 @@ def test_unready_since() -> None:
         {"type": "Ready", "status": "False", "reason": "PodTerminating", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     ]
     outcome = outcome_of(vmi_of(value), service())
-    assert outcome == Refused(Rule.READY, "Ready=False (PodTerminating) since 2026-01-01T00:00:00Z")
+    assert outcome == Refused(
+        Rule.READY, (Fact("condition Ready", "True", "False (PodTerminating) since 2026-01-01T00:00:00Z"),)
+    )
 
 
 DUAL = ["10.244.0.7", "fd00::7"]
