@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 1053
+COMPILE := --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' -c constraints.txt
 
-.PHONY: help run test check coverage format bench soak fuzz clean respdiff sanitize kind-test
+.PHONY: help run test check coverage format bench soak fuzz clean respdiff sanitize tools lock chart-docs kind-test screenshots
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -37,7 +38,7 @@ format: $(READY)  ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove the environment and every build product
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 bench: $(READY)  ## every benchmark; `make bench NAMES=updates` runs one
 	$(BIN)/python -m benchmarks $(NAMES)
@@ -60,3 +61,17 @@ sanitize: $(READY)  ## the compiled loop's C under sanitizers and valgrind, for 
 kind-test: $(READY)  ## image and chart in a cluster made by kind; `DNSSERVER_KUBEVIRT=v1.6.0 make kind-test` with KubeVirt itself
 	@if docker info >/dev/null 2>&1; then docker build --tag dnsserver:test .; else echo "no Docker engine: nothing is built"; fi
 	$(BIN)/python -m pytest tests/kind -m kind
+
+tools: $(READY)  ## helm, hadolint and others into .tools, for the tests of chart and image
+	@$(BIN)/python -m tools.fetch
+
+chart-docs: $(READY)  ## the table of values in the chart's README
+	$(BIN)/python -m tools.chart_readme
+
+lock: $(READY)  ## the hashes of what the image and the tools are made of, requirements/*.txt; needs uv
+	uv pip compile --quiet $(COMPILE) pyproject.toml -o requirements/runtime.txt
+	uv pip compile --quiet $(COMPILE) requirements/build.in -o requirements/build.txt
+	uv pip compile --quiet $(COMPILE) requirements/tools.in -o requirements/tools.txt
+
+screenshots: $(READY)  ## the pictures of docs/page.md, made anew; needs chromium
+	DNSSERVER_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest -q -n 0 tests/admin/page/test_browser.py -k pictures

@@ -71,15 +71,15 @@ def test_every_row_is_there_once() -> None:
 
 @pytest.mark.parametrize("key", IDS)
 def test_row_is_held(key: str) -> None:
-    """By tests that exist, each named once, and by nothing else but what comes with the chart."""
+    """By tests that exist, each named once, and by nothing else."""
     held = HELD[key]
-    assert held or "with the chart" in TABLE[key][-1]
+    assert held
     assert max(Counter(held).values(), default=1) == 1
     for one in held:
         path, _, name = one.partition("::")
         assert name in named_in(path), one
     rest = re.sub(r"`tests/[^`]+::\w+`", "", TABLE[key][-1])
-    assert re.fullmatch(r"[, ]*|(; the rest )?with the chart", rest), rest
+    assert re.fullmatch(r"[, ]*", rest), rest
 
 
 def test_names_with_ids_stand_in_their_rows() -> None:
