@@ -4,6 +4,8 @@ Two things: since when a live migration has been handing over (the name outlives
 the last good addresses of a Ready VMI whose guest agent reports none for the moment (kubevirt#12698).
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 from dnsserver.objects import VirtualMachineInstance
@@ -21,6 +23,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 
     addresses: tuple[bytes, ...]
     until: float
+    interface: str = ""  # the network of the interface that had them, "" for the primary one
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -33,9 +36,17 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
         """Say whether Ready=False is to be overlooked."""
         return self.grace_until is not None and now < self.grace_until
 
-    def held_addresses(self, now: float) -> tuple[bytes, ...]:
-        """Return the addresses that still count."""
-        return tuple(address for held in self.held if now < held.until for address in held.addresses)
+    def held_of(self, interface: str = "") -> tuple[Held, ...]:
+        """Return what is held of an interface, "" for the primary one."""
+        return tuple(held for held in self.held if held.interface == interface)
+
+    def held_addresses(self, now: float, interface: str = "") -> tuple[bytes, ...]:
+        """Return the addresses of an interface that still count."""
+        return tuple(address for held in self.held_of(interface) if now < held.until for address in held.addresses)
+
+    def holds(self, now: float) -> bool:
+        """Say whether addresses of any interface still count."""
+        return any(now < held.until for held in self.held)
 
     def deadlines(self) -> tuple[float, ...]:
         """Return the times at which the answer may change by itself."""
@@ -94,12 +105,45 @@ def _held(
     """
     if previous is None or not (vmi.ready.status and previous.ready.status and vmi.node == previous.node):
         return ()
-    had = previous.primary.addresses if previous.primary else ()
-    has = {len(address) for address in (vmi.primary.addresses if vmi.primary else ())}
-    held = [one for one in remembered.held if len(one.addresses[0]) not in has and now < one.until]
+    return tuple(
+        one
+        for interface, had, has in _reports(previous, vmi)
+        for one in _held_of(interface, had, has, remembered, timing, now)
+    )
+
+
+def _reports(
+    previous: VirtualMachineInstance, vmi: VirtualMachineInstance
+) -> Iterator[tuple[str, tuple[bytes, ...], tuple[bytes, ...]]]:
+    """Yield each interface that the VMI has, "" for the primary one, with what it reported and what it reports."""
+    yield (
+        "",
+        previous.primary.addresses if previous.primary else (),
+        vmi.primary.addresses if vmi.primary else (),
+    )
+    if vmi.further:
+        before = {one.network: one.addresses for one in previous.further}
+        yield from ((one.network, before.get(one.network, ()), one.addresses) for one in vmi.further)
+
+
+def _held_of(
+    interface: str,
+    had: tuple[bytes, ...],
+    reported: tuple[bytes, ...],
+    remembered: Observation,
+    timing: Timing,
+    now: float,
+) -> list[Held]:
+    """Return the addresses of one interface to hold."""
+    has = {len(address) for address in reported}
+    held = [
+        one
+        for one in remembered.held
+        if one.interface == interface and len(one.addresses[0]) not in has and now < one.until
+    ]
     away = {len(one.addresses[0]) for one in held}
     for size in (4, 16):
         lost = tuple(address for address in had if len(address) == size)
         if lost and size not in has and size not in away:
-            held.append(Held(lost, now + timing.address_hold))
-    return tuple(held)
+            held.append(Held(lost, now + timing.address_hold, interface))
+    return held

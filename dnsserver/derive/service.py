@@ -58,6 +58,11 @@ class ServiceView:
         """Whether the Service's own name stands for its endpoints."""
         return self._service.headless
 
+    @property
+    def joins_endpoints(self) -> bool:
+        """Whether its own addresses are those of all its endpoints."""
+        return self._service.headless and self._complete and not self._service.external_name
+
     def zonal_rrsets(self, owner: Name, zone: str, *, elsewhere: bool) -> tuple[RRset, ...]:
         """Return the addresses of the endpoints in one topology zone; those of all where it has none, if allowed."""
         hosts = self._hosts.values() if self._complete else ()

@@ -21,13 +21,16 @@ from dnsserver.objects.namespace import Namespace
 from dnsserver.objects.pod import Pod
 from dnsserver.objects.ports import Port
 from dnsserver.objects.service import Service, ServicePort
-from dnsserver.objects.vmi import PrimaryInterface, Ready, VirtualMachineInstance
+from dnsserver.objects.vmi import FurtherInterface, PrimaryInterface, Ready, VirtualMachineInstance
+from dnsserver.objects.vmi_further import Further
 
 Object = Service | EndpointSlice | VirtualMachineInstance | Namespace | Pod
 
 __all__ = [
     "Document",
     "EndpointSlice",
+    "Further",
+    "FurtherInterface",
     "InvalidObjectError",
     "Key",
     "Kind",

@@ -12,7 +12,8 @@ from dnsserver.objects.pod import Pod, PodView, pod
 from dnsserver.objects.service import Service, ServiceView, service
 from dnsserver.objects.serviceimport import ServiceImportView, service_import
 from dnsserver.objects.views import View
-from dnsserver.objects.vmi import VirtualMachineInstance, virtual_machine_instance
+from dnsserver.objects.vmi import VirtualMachineInstance, virtual_machine_instance, wired_instance
+from dnsserver.objects.vmi_further import Further
 from dnsserver.objects.vmi_view import VMIView
 
 Slim = Service | EndpointSlice | VirtualMachineInstance | Namespace | Pod
@@ -89,18 +90,21 @@ _EVENT = msgspec.json.Decoder(WatchEvent)
 _DOCUMENT = msgspec.json.Decoder(Document)
 
 
-def decode_object(kind: Kind, raw: bytes | msgspec.Raw) -> Slim:
-    """Parse the JSON of one object. Raises `InvalidObjectError`."""
+def decode_object(kind: Kind, raw: bytes | msgspec.Raw, further: Further | None = None) -> Slim:
+    """Parse the JSON of one object; `further` says which further interfaces a VMI keeps, None: none of them.
+
+    Raises `InvalidObjectError`.
+    """
     try:
-        return _build(kind, _DECODERS[kind].decode(raw))
+        return _build(kind, _DECODERS[kind].decode(raw), further)
     except _UNREADABLE as error:
         raise InvalidObjectError(kind, _key_in_json(raw), _reason(error)) from error
 
 
-def read_object(kind: Kind, value: object) -> Slim:
-    """Take one object that YAML has already parsed. Raises `InvalidObjectError`."""
+def read_object(kind: Kind, value: object, further: Further | None = None) -> Slim:
+    """Take one object that YAML has already parsed, like `decode_object`. Raises `InvalidObjectError`."""
     try:
-        return _build(kind, msgspec.convert(value, _VIEWS[kind]))
+        return _build(kind, msgspec.convert(value, _VIEWS[kind]), further)
     except _UNREADABLE as error:
         raise InvalidObjectError(kind, _key_in_value(value), _reason(error)) from error
 
@@ -131,12 +135,14 @@ def decode_document(body: bytes | msgspec.Raw) -> Document:
     return _DOCUMENT.decode(body)
 
 
-def _build(kind: Kind, view: Any) -> Slim:
+def _build(kind: Kind, view: Any, further: Further | None) -> Slim:
     """Return the slim object of a view; what no kind may lack is checked here."""
     if not view.metadata.name:
         raise ValueError("metadata.name is empty")
     if kind.namespaced and not view.metadata.namespace:
         raise ValueError("metadata.namespace is empty")
+    if further is not None and kind is Kind.VMI:
+        return wired_instance(view, further)
     return _BUILDERS[kind](view)
 
 

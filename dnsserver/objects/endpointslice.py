@@ -1,6 +1,5 @@
 """EndpointSlices as the DNS sees them; no I/O."""
 
-from datetime import datetime
 from sys import intern
 
 import msgspec
@@ -8,7 +7,7 @@ import msgspec
 from dnsserver.objects.kinds import Key
 from dnsserver.objects.ports import Port, valid_number
 from dnsserver.objects.uids import Uid, pack_uid
-from dnsserver.objects.views import Meta, PortView, View, packed
+from dnsserver.objects.views import Meta, PortView, View, packed, unix_time
 
 
 class SliceEndpoint(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +33,7 @@ class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
     imported: str = ""  # the ServiceImport that it belongs to (label multicluster.kubernetes.io/service-name)
     cluster: str = ""  # where an imported slice comes from (label multicluster.kubernetes.io/source-cluster)
     triggered: float = 0.0  # Unix time of the change that it shows (annotation), 0 where not told
+    created: int = 0  # metadata.creationTimestamp in Unix time, 0 where not told
 
     @property
     def key(self) -> Key:
@@ -115,16 +115,9 @@ def endpoint_slice(view: EndpointSliceView) -> EndpointSlice:
         ),
         imported=labels.imported or "",
         cluster=labels.cluster or "",
-        triggered=_unix_time(annotations.triggered if annotations else None),
+        triggered=unix_time(annotations.triggered if annotations else None),
+        created=view.metadata.created,
     )
-
-
-def _unix_time(text: str | None) -> float:
-    """Return an RFC 3339 time as Unix time; 0 for one that is absent or nonsense, which costs only a measurement."""
-    try:
-        return max(0.0, datetime.fromisoformat(text).timestamp()) if text else 0.0  # Go's zero time is the year 1
-    except (ValueError, OverflowError, OSError):
-        return 0.0
 
 
 def _endpoint(view: EndpointView) -> SliceEndpoint:

@@ -11,6 +11,7 @@ class Namespace(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     uid: str
+    created: int = 0  # metadata.creationTimestamp in Unix time, 0 where not told
 
     @property
     def key(self) -> Key:
@@ -26,4 +27,4 @@ class NamespaceView(View):
 
 def namespace(view: NamespaceView) -> Namespace:
     """Return the slim object."""
-    return Namespace(view.metadata.name, view.metadata.uid or "")
+    return Namespace(view.metadata.name, view.metadata.uid or "", view.metadata.created)

@@ -36,6 +36,7 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     external_ips: tuple[bytes, ...] = ()  # spec.externalIPs, packed
     ingress: tuple[bytes | str, ...] = ()  # status.loadBalancer.ingress: packed addresses, and host names
     imported: bool = False  # a ServiceImport, not a Service of this cluster
+    created: int = 0  # metadata.creationTimestamp in Unix time, 0 where not told
 
     @property
     def key(self) -> Key:
@@ -114,6 +115,7 @@ def service(view: ServiceView) -> Service:
         ports=tuple(_port(port) for port in spec.ports or () if valid_number(port.port)),
         external_ips=_packed(spec.external_ips or []),
         ingress=tuple(_ingress(view.status.load_balancer if view.status else None)),
+        created=view.metadata.created,
     )
 
 

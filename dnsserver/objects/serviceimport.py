@@ -44,4 +44,5 @@ def service_import(view: ServiceImportView) -> Service:
             if valid_number(port.port)
         ),
         imported=True,
+        created=view.metadata.created,
     )

@@ -5,6 +5,7 @@ absent or null, as it may be in the API.
 """
 
 import ipaddress
+from datetime import datetime
 
 import msgspec
 
@@ -19,6 +20,13 @@ class Meta(View):
     name: str
     namespace: str | None = None
     uid: str | None = None
+    creation_timestamp: object = None  # of whatever type: it decides no answer
+
+    @property
+    def created(self) -> int:
+        """When the object was made, in Unix time; 0 where not told."""
+        told = self.creation_timestamp
+        return int(unix_time(told)) if isinstance(told, str) else 0
 
 
 class PortView(View):
@@ -27,6 +35,14 @@ class PortView(View):
     name: str | None = None
     port: int | None = None
     protocol: str | None = None
+
+
+def unix_time(text: str | None) -> float:
+    """Return an RFC 3339 time as Unix time; 0 for one that is absent or nonsense, as none decides an answer."""
+    try:
+        return max(0.0, datetime.fromisoformat(text).timestamp()) if text else 0.0  # Go's zero time is the year 1
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -11,8 +11,9 @@ import msgspec
 from dnsserver.objects.kinds import Key
 from dnsserver.objects.ports import Port
 from dnsserver.objects.shared import share
-from dnsserver.objects.uids import Uid, pack_uid, uid_text
-from dnsserver.objects.vmi_primary import Reported, declared_ports, primary
+from dnsserver.objects.uids import Uid, created_at, dated, pack_uid, uid_text
+from dnsserver.objects.vmi_further import Further, further_interfaces, is_chosen
+from dnsserver.objects.vmi_primary import Reported, declared_ports, primary, primary_network
 from dnsserver.objects.vmi_view import ConditionView, SpecView, StatusView, VMIView
 
 _NAME, _NODE = 1, 2
@@ -35,6 +36,14 @@ class PrimaryInterface(msgspec.Struct, frozen=True, gc=False):
     addresses: tuple[bytes, ...]  # packed, distinct, in KubeVirt's order
     dropped: tuple[tuple[str, str], ...]  # (address as reported, why it is never published)
     ports: tuple[Port, ...]  # what the interface declares: resolves a Service's named targetPort
+
+
+class FurtherInterface(msgspec.Struct, frozen=True, gc=False):
+    """An interface on another network than the primary one."""
+
+    network: str  # its name, and its network's, in the spec
+    addresses: tuple[bytes, ...]  # packed, distinct, in KubeVirt's order
+    dropped: tuple[tuple[str, str], ...]  # (address as reported, why it is never published)
 
 
 class Shape(msgspec.Struct, frozen=True, gc=False):
@@ -61,7 +70,7 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, gc=False):
     """
 
     name: str
-    packed_uid: Uid
+    packed_uid: Uid  # dated
     hostname: str  # spec.hostname, "" where unset
     node: str
     pods: Uid | tuple[tuple[Uid, str], ...]  # status.activePods; a UID alone is that of the only pod, on `node`
@@ -83,6 +92,11 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, gc=False):
     def uid(self) -> str:
         """metadata.uid, "" where it has none."""
         return uid_text(self.packed_uid)
+
+    @property
+    def created(self) -> int:
+        """metadata.creationTimestamp in Unix time, 0 where not told."""
+        return created_at(self.packed_uid)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -140,14 +154,64 @@ class VirtualMachineInstance(msgspec.Struct, frozen=True, gc=False):
         """The interface on its primary network; None where it has none."""
         if self.shape.network is None:
             return None
-        reported = (self.reported,) if isinstance(self.reported, bytes) else self.reported
-        return PrimaryInterface(
-            self.shape.network,
-            self.shape.masquerade,
-            tuple(one for one in reported if isinstance(one, bytes)),
-            tuple(one for one in reported if isinstance(one, tuple)),
-            self.shape.ports,
-        )
+        addresses, dropped = _taken_apart(self.reported)
+        return PrimaryInterface(self.shape.network, self.shape.masquerade, addresses, dropped, self.shape.ports)
+
+    @property
+    def further(self) -> tuple[FurtherInterface, ...]:
+        """Its other interfaces, as far as they are kept: of this class none."""
+        return ()
+
+    @property
+    def names_primary(self) -> bool:
+        """Whether its primary interface is among those with names of their own: of this class it is not."""
+        return False
+
+
+class Wiring(msgspec.Struct, frozen=True, gc=False):
+    """Which interfaces of a VMI may have names of their own: one object for all VMIs that have the same."""
+
+    primary: bool
+    further: tuple[str, ...]  # their networks' names in the spec, in its order
+
+
+class WiredInstance(VirtualMachineInstance, frozen=True, gc=False):
+    """A VMI with its further interfaces: what sources make where those have names (option `interfaces`)."""
+
+    wiring: Wiring
+    reports: tuple[Reported, ...]  # of each further interface
+
+    @property
+    def further(self) -> tuple[FurtherInterface, ...]:
+        """Its other interfaces that may have names."""
+        pairs = zip(self.wiring.further, self.reports, strict=True)
+        return tuple(FurtherInterface(network, *_taken_apart(reported)) for network, reported in pairs)
+
+    @property
+    def names_primary(self) -> bool:
+        """Whether its primary interface is among those with names of their own."""
+        return self.wiring.primary
+
+
+def _taken_apart(reported: Reported) -> tuple[tuple[bytes, ...], tuple[tuple[str, str], ...]]:
+    """Return the usable addresses, and those that were left out with the reason."""
+    if isinstance(reported, bytes):
+        return (reported,), ()
+    usable = tuple(one for one in reported if isinstance(one, bytes))
+    return usable, tuple(one for one in reported if isinstance(one, tuple))
+
+
+def wired_instance(view: VMIView, wanted: Further) -> WiredInstance:
+    """Return the slim object with its further interfaces; raises as `virtual_machine_instance` does."""
+    spec, status = view.spec or SpecView(), view.status or StatusView()
+    plain = virtual_machine_instance(view)
+    namespace = plain.namespace
+    network = primary_network(spec)
+    found = further_interfaces(spec, status, namespace, wanted)
+    named = network is not None and is_chosen(network, namespace, wanted)
+    wiring = share(Wiring(named, tuple(name for name, _ in found)))
+    values = (*msgspec.structs.astuple(plain), wiring, tuple(reported for _, reported in found))
+    return WiredInstance(*values)
 
 
 def virtual_machine_instance(view: VMIView) -> VirtualMachineInstance:
@@ -174,7 +238,7 @@ def virtual_machine_instance(view: VMIView) -> VirtualMachineInstance:
     )
     return VirtualMachineInstance(
         name=meta.name,
-        packed_uid=pack_uid(meta.uid or ""),
+        packed_uid=dated(pack_uid(meta.uid or ""), meta.created),
         hostname=spec.hostname or "",
         node=node,
         pods=_pods(status.active_pods or {}, node),

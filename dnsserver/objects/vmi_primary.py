@@ -34,14 +34,18 @@ def primary(spec: SpecView, status: StatusView) -> tuple[str | None, bool, Repor
 
     The name is None, and nothing reported, where the VMI has no interface on such a network.
     """
-    devices = _devices(spec)
-    network = _primary_network(spec.networks or [], devices)
+    network = primary_network(spec)
     if network is None:
         return None, False, ()
-    interface = next((one for one in devices.interfaces or () if one.name == network.name), None)
+    interface = _interface(spec, network)
+    masquerade = interface is not None and interface.masquerade is not None
+    return intern(network.name), masquerade, reported_addresses(network, spec, status)
+
+
+def reported_addresses(network: NetworkView, spec: SpecView, status: StatusView) -> Reported:
+    """Return what the status says of the interface on a network, by that network's name."""
     reported = next((one for one in status.interfaces or () if one.name == network.name), None)
-    found = _addresses(network, interface, reported) if reported else ()
-    return intern(network.name), interface is not None and interface.masquerade is not None, found
+    return _addresses(network, _interface(spec, network), reported) if reported else ()
 
 
 def _devices(spec: SpecView) -> DevicesView:
@@ -49,15 +53,21 @@ def _devices(spec: SpecView) -> DevicesView:
     return (spec.domain.devices if spec.domain else None) or DevicesView()
 
 
-def _primary_network(networks: list[NetworkView], devices: DevicesView) -> NetworkView | None:
+def _interface(spec: SpecView, network: NetworkView) -> InterfaceView | None:
+    """Return the interface that is on a network."""
+    return next((one for one in _devices(spec).interfaces or () if one.name == network.name), None)
+
+
+def primary_network(spec: SpecView) -> NetworkView | None:
     """Return the entry of spec.networks that is the pod's own network.
 
     A VMI without networks and interfaces gets a pod network named "default", unless it opted out: the mutating webhook
     normally writes that, and a foreign API server may not have.
     """
-    if not networks and not devices.interfaces and devices.autoattach_pod_interface is not False:
+    devices = _devices(spec)
+    if not spec.networks and not devices.interfaces and devices.autoattach_pod_interface is not False:
         return NetworkView("default", pod=PodNetworkView())
-    for network in networks:
+    for network in spec.networks or ():
         if network.pod is not None or (network.multus is not None and network.multus.default):
             return network
     return None

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from dnsserver.objects.views import PortView, View
+from dnsserver.objects.views import Meta, PortView, View
 
 
 class AnnotationsView(msgspec.Struct, gc=False):
@@ -11,12 +11,9 @@ class AnnotationsView(msgspec.Struct, gc=False):
     inject: str | None = msgspec.field(default=None, name="sidecar.istio.io/inject")
 
 
-class VMIMeta(View):
+class VMIMeta(Meta):
     """What the API sends."""
 
-    name: str
-    namespace: str | None = None
-    uid: str | None = None
     labels: dict[str, str] | None = None
     annotations: AnnotationsView | None = None
     deletion_timestamp: str | None = None
@@ -32,6 +29,7 @@ class PodNetworkView(View):
 class MultusView(View):
     """What the API sends."""
 
+    network_name: str | None = None  # of the NetworkAttachmentDefinition: `NAME` or `NAMESPACE/NAME`
     default: bool | None = None
 
 

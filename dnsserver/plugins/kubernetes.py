@@ -2,28 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from asyncio_extras import call_in_executor
 
-from dnsserver.admin.own_metrics import cluster_families
+from dnsserver.admin.own_metrics import cluster_families, teller_families
 from dnsserver.admin.rest_metrics import rest_families
 from dnsserver.answer import answer, leads_outside
 from dnsserver.cluster import Cluster
 from dnsserver.derive.endpoint import Endpoint
 from dnsserver.message import Query, Reply
-from dnsserver.names import InvalidNameError, Name, from_labels, is_at_or_below
+from dnsserver.names import Name, is_at_or_below
 from dnsserver.objects import Kind, Service
-from dnsserver.objects.views import packed
 from dnsserver.plugins.kubernetes_options import Config, parse_config
+from dnsserver.plugins.kubernetes_paths import search_path
 from dnsserver.plugins.plugin import Context, Directives, Handler, Plugin, PluginError, Request, Runtime
 from dnsserver.records import Rcode, RRClass, RRType
-from dnsserver.sources.kubernetes import SourceError, connect
+from dnsserver.sources.kubernetes import ApiConnection, SourceError, connect
 from dnsserver.sources.manifests import ManifestError, Manifests
 from dnsserver.sources.source import Source
 from dnsserver.sources.watch import ResourceWatch
 from dnsserver.store import Store
+from dnsserver.store.journal import Journal
+from dnsserver.telling import Teller
 from dnsserver.zone import Zone, find_origin
 
 __all__ = ["Config", "Kubernetes", "parse"]
@@ -52,6 +55,8 @@ class Kubernetes(Plugin):
         self.cluster: Cluster | None = None
         self._origins = config.origins
         self._runtime: Runtime | None = None
+        self._api: ApiConnection | None = None  # None with manifests
+        self._walkers = 0  # who asks for search paths
         self._followers: list[Callable[[], None]] = []
 
     # -- queries -------------------------------------------------------------------------------------------------------
@@ -129,6 +134,28 @@ class Kubernetes(Plugin):
         """The serial of what is made of the cluster's objects elsewhere (`k8s_external`)."""
         return self.cluster.store.serial if self.cluster else 0
 
+    @property
+    def version(self) -> int:
+        """Another number whenever the cluster's objects have changed (`k8s_external`)."""
+        return self.cluster.store.version if self.cluster else 0
+
+    def seal(self) -> float:
+        """Have nothing that changes share the present serial; return in how many seconds nothing could anyway."""
+        return self.cluster.store.seal(time.monotonic()) if self.cluster else 0.0
+
+    @property
+    def origins(self) -> tuple[Name, ...]:
+        """The zones (`transfer`)."""
+        return self._origins
+
+    def is_whole(self, origin: Name) -> bool:
+        """Say whether all of a zone is transferred: CoreDNS has no zones of interfaces to choose from (`transfer`)."""
+        return origin in self.config.interface_zones
+
+    def journal(self, origin: Name) -> Journal | None:
+        """Return a zone's journal, which is kept from then on (`transfer`)."""
+        return self.cluster.journal(origin) if self.cluster else None
+
     def follow(self, published: Callable[[], None]) -> Callable[[], None]:
         """Have `published` called whenever zones have changed, and once all is synced; returns what ends that."""
         self._followers.append(published)
@@ -148,19 +175,28 @@ class Kubernetes(Plugin):
         """Return the zone with that origin (`transfer`)."""
         return next((zone for zone in self.cluster.zones if zone.origin == name), None) if self.cluster else None
 
-    def search_path(self, client_address: str) -> tuple[Name, ...]:
-        """Return the search path of the pod that has an address; none where no pod has it (`autopath`)."""
+    def search_path(self, client_address: str, asked: Name) -> tuple[Name, ...]:
+        """Return the search path of the VMI or the pod that has an address; none where none has it (`autopath`)."""
         if self.cluster is None:
             return ()
-        address = packed(client_address)  # an IPv4 client of a socket for both families has an IPv6 address
-        namespace = None if address is None else self.cluster.store.pod_namespace(address)
-        if namespace is None:
-            return ()
-        zone = self.config.zones[0]
-        try:
-            return from_labels((namespace.encode(), b"svc"), zone), from_labels((b"svc",), zone), zone
-        except InvalidNameError:
-            return ()
+        return search_path(self.cluster.store, self.config.zones, client_address, asked)
+
+    def give_paths(self) -> Callable[[], None]:
+        """Know the search paths of VMIs from now on; returns what ends that (`autopath`).
+
+        Those of pods are known with `pods verified`. CoreDNS says nothing where there are none to know.
+        """
+        kinds = self.config.store(()).kinds
+        if Kind.POD not in kinds and Kind.VMI not in kinds:
+            _log.warning("autopath finds no client here: it needs 'pods verified', or VMIs (not 'kubevirt off')")
+        self._change_walkers(1)
+        return lambda: self._change_walkers(-1)
+
+    def _change_walkers(self, change: int) -> None:
+        """Count those who ask for search paths; without any, nothing is kept for them."""
+        self._walkers += change
+        if self.cluster is not None:
+            self.cluster.want_guests(wanted=self._walkers > 0)
 
     def services(self) -> Iterable[Service]:
         """Return the Services that are published (`k8s_external`)."""
@@ -186,14 +222,24 @@ class Kubernetes(Plugin):
         self._runtime = runtime
         async with AsyncExitStack() as stack:
             cluster = self.cluster = await self._connect(stack, runtime)
+            cluster.want_guests(wanted=self._walkers > 0)
             stack.callback(runtime.metrics.register(lambda: cluster_families(cluster)))
-            task = asyncio.create_task(self._follow(cluster, runtime.fail))
+            tasks = [asyncio.create_task(self._follow(cluster, runtime.fail)), *self._tell(cluster, stack, runtime)]
             try:
                 await self._wait_for_first_sync(cluster)
                 yield
             finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tell(self, cluster: Cluster, stack: AsyncExitStack, runtime: Runtime) -> Iterator[asyncio.Task[None]]:
+        """Have Events written about VMIs without names, where the options ask for it."""
+        if self.config.events and self._api is not None:
+            teller = Teller(cluster.store, self._api)
+            stack.callback(self.follow(teller.published))
+            stack.callback(runtime.metrics.register(lambda: teller_families(teller, self.config.zones[0])))
+            yield asyncio.create_task(_guarded(teller))
 
     async def _connect(self, stack: AsyncExitStack, runtime: Runtime) -> Cluster:
         """Return the cluster with its stores and sources."""
@@ -213,14 +259,15 @@ class Kubernetes(Plugin):
     async def _sources(self, stack: AsyncExitStack, runtime: Runtime) -> list[Source]:
         """Return the manifests, or a watch for each kind."""
         config = self.config
+        further = config.interfaces.further if config.interfaces is not None else None
         if config.manifests:
-            manifests = Manifests(config.manifests)
+            manifests = Manifests(config.manifests, further=further)
             await call_in_executor(manifests.check)
             return [manifests]
-        api = await stack.enter_async_context(connect(config.api))
+        api = self._api = await stack.enter_async_context(connect(config.api))
         stack.callback(runtime.metrics.register(lambda: rest_families(api.stats)))
         return [
-            ResourceWatch(api, kind, selector=labels, field_selector=fields)
+            ResourceWatch(api, kind, selector=labels, field_selector=fields, further=further)
             for kind in self._kinds()
             for labels, fields in (config.selectors(kind),)
         ]
@@ -253,3 +300,11 @@ class Kubernetes(Plugin):
                     synced.cancel()
         except TimeoutError:
             _log.warning("starting server with unsynced Kubernetes API")
+
+
+async def _guarded(teller: Teller) -> None:
+    """Run a teller; a fault of our own ends the Events, and nothing else."""
+    try:
+        await teller.run()
+    except Exception:
+        _log.exception("no more Events are written")

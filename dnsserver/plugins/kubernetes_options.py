@@ -11,6 +11,7 @@ from dnsserver.corefile import Directive, Property, plugin_zones
 from dnsserver.derive.observation import Timing
 from dnsserver.names import Name, from_text, is_at_or_below, to_text
 from dnsserver.objects import Kind
+from dnsserver.plugins.kubernetes_interfaces import Interfaces, check_interfaces, parse_interfaces, ttl_of
 from dnsserver.plugins.options import duration, once
 from dnsserver.plugins.plugin import Context
 from dnsserver.plugins.selector import check_selector
@@ -19,7 +20,6 @@ from dnsserver.sources.requests import RequestLimits
 from dnsserver.store import StoreConfig
 from dnsserver.store.config import Kubevirt, Pods
 
-MAX_TTL = 3600  # seconds
 _API_ONLY = frozenset(  # options that are about an API server, and mean nothing to manifests
     {
         "endpoint",
@@ -30,6 +30,7 @@ _API_ONLY = frozenset(  # options that are about an API server, and mean nothing
         "apiserver_qps",
         "apiserver_burst",
         "apiserver_max_inflight",
+        "events",
     }
 )
 _USAGE = {  # each option as it should be written
@@ -55,6 +56,8 @@ _USAGE = {  # each option as it should be written
     "manifests": "manifests PATH...",
     "migration_grace": "migration_grace DURATION",
     "address_hold": "address_hold DURATION",
+    "interfaces": "interfaces ZONE...",
+    "events": "events",
 }
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _REVERSE = (from_text("in-addr.arpa"), from_text("ip6.arpa"))
@@ -83,11 +86,24 @@ class Config:
     ignore_empty: bool = False
     multicluster: tuple[Name, ...] = ()  # zones of ServiceImports
     zonal: bool = False
+    interfaces: Interfaces | None = None
+    events: bool = False  # Kubernetes Events say why VMIs have no names
 
     @property
     def origins(self) -> tuple[Name, ...]:
         """Every zone."""
-        return (*self.zones, *self.reverse_zones, *self.multicluster)
+        return (*self.zones, *self.reverse_zones, *self.multicluster, *self.interface_zones)
+
+    @property
+    def interface_zones(self) -> tuple[Name, ...]:
+        """The zones with names of VMIs that need no Service."""
+        return self.interfaces.zones if self.interfaces is not None else ()
+
+    @property
+    def longest_ttl(self) -> int:
+        """The longest TTL that the zones' own records have, in seconds."""
+        own = self.interfaces.ttl if self.interfaces is not None else None
+        return max(self.ttl, own or 0)
 
     def store(self, addresses: tuple[bytes, ...]) -> StoreConfig:
         """Return what the store needs to know."""
@@ -101,8 +117,10 @@ class Config:
             ttl=self.ttl,
             kubevirt=self.kubevirt,
             timing=self.timing,
+            complaints=self.events,
             namespaces=self.namespaces,
             pod_names=self.endpoint_pod_names,
+            interfaces=None if self.interfaces is None else self.interfaces.store(self.ttl, self.multicluster),
             addresses=addresses,
         )
 
@@ -137,19 +155,42 @@ def parse_config(directives: Sequence[Directive], context: Context) -> Config:
     config = _zones(directive, context)
     for option in directive.properties:
         known = _OPTIONS.get(option.name)
-        if known is None:
+        if option.name == "interfaces":
+            config = _interfaces(config, option, directive, context)
+        elif known is None:
             raise option.unknown(" or ".join(_USAGE))
-        config = known(config, option)
+        else:
+            config = known(config, option)
     if config.manifests and (foreign := next((one for one in directive.properties if one.name in _API_ONLY), None)):
         raise foreign.error(f"'{foreign.name}' is for objects from an API server, and cannot go with 'manifests'")
     _check_together(directive, config)
+    for option in directive.properties:
+        if option.name == "interfaces" and config.interfaces is not None:
+            check_interfaces(option, config.interfaces, (*config.zones, *config.multicluster))
+            if config.kubevirt == "off":
+                raise option.error("interfaces are of VMIs, which 'kubevirt off' does not look at")
     return config
+
+
+def _interfaces(config: Config, option: Property, directive: Directive, context: Context) -> Config:
+    """Take the option, which may be there once: all its zones are made in one way.
+
+    Where the plugin names no zones, those of the server block are its own but for these.
+    """
+    if config.interfaces is not None:
+        raise option.error("interfaces can only be used once, with all its zones")
+    found = parse_interfaces(option, context.zones)
+    zones = config.zones if directive.args else tuple(one for one in config.zones if one not in found.zones)
+    if not zones and not config.multicluster:
+        raise option.error("interfaces: no zone of Services is left, expecting one as in kubernetes cluster.local")
+    return replace(config, zones=zones, interfaces=found)
 
 
 def _check_together(directive: Directive, config: Config) -> None:
     """Raise `CorefileError` for options that cannot go together."""
     for wrong, message in (
         (bool(config.namespaces and config.namespace_labels), "namespaces and namespace_labels cannot both be set"),
+        (config.events and config.kubevirt == "off", "events are about VMIs, and cannot go with kubevirt off"),
         (config.zonal and config.noendpoints, "zonal cannot go with noendpoints"),
         (not config.zones, "at least one zone must be neither reverse nor multicluster"),
         (
@@ -242,10 +283,8 @@ def _startup_timeout(config: Config, option: Property) -> Config:
 
 
 def _ttl(config: Config, option: Property) -> Config:
-    (text,) = _arguments(option, 1, 1)
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= MAX_TTL):
-        raise option.error(f"ttl must be in range [0, {MAX_TTL}]: {text}", 0)
-    return replace(config, ttl=int(text))
+    _arguments(option, 1, 1)
+    return replace(config, ttl=ttl_of(option))
 
 
 def _namespaces(config: Config, option: Property) -> Config:
@@ -310,6 +349,11 @@ def _zonal(config: Config, option: Property) -> Config:
     return replace(config, zonal=True)
 
 
+def _events(config: Config, option: Property) -> Config:
+    _arguments(option, 0, 0)
+    return replace(config, events=True)
+
+
 def _number(option: Property, usage: str) -> float:
     """Return an option's one argument, a positive number."""
     (text,) = _arguments(option, 1, 1)
@@ -370,6 +414,7 @@ _OPTIONS: dict[str, Callable[[Config, Property], Config]] = {
     "ignore": _ignore,
     "multicluster": _multicluster,
     "zonal": _zonal,
+    "events": _events,
     "apiserver_qps": _apiserver_qps,
     "apiserver_burst": _apiserver_burst,
     "apiserver_max_inflight": _apiserver_max_inflight,

@@ -1,10 +1,12 @@
 """What keeps 100,000 objects small: equal values held once, and UIDs as numbers."""
 
+import sys
+
 import pytest
 
 from dnsserver.objects import shared
 from dnsserver.objects.shared import share
-from dnsserver.objects.uids import pack_uid, uid_text
+from dnsserver.objects.uids import created_at, dated, pack_uid, uid_text
 from tests.build import vmi
 
 UUID = "0f1e2d3c-0000-4000-8000-00000000abcd"
@@ -37,6 +39,17 @@ def test_uid_is_small() -> None:
     """A UUID is a number, and no other text is: not even one that spells the same."""
     assert isinstance(pack_uid(UUID), int)
     assert isinstance(pack_uid(UUID.upper()), str)
+
+
+def test_dated_uids() -> None:
+    """A UUID remembers when its object was made, and takes no more memory for that; other texts cannot."""
+    uid = pack_uid(UUID.replace("0f", "ff", 1))
+    made = dated(uid, 1768469400)
+    assert (created_at(made), uid_text(made)) == (1768469400, uid_text(uid))
+    blocks = {-(-sys.getsizeof(one) // 16) for one in (uid, made)}  # the allocator gives out 16 octets at a time
+    assert len(blocks) == 1
+    assert created_at(uid) == created_at(dated("pod-1", 1768469400)) == 0
+    assert dated(uid, 0) == uid
 
 
 def test_vmis_of_a_group_share() -> None:

@@ -93,6 +93,8 @@ GOOD = [  # option, attribute (dots go deeper), value
     ("ignore empty_service", "ignore_empty", True),
     ("ttl 5", "ignore_empty", False),
     ("zonal", "zonal", True),
+    ("events", "events", True),
+    ("ttl 5", "events", False),
     ("ttl 5", "zonal", False),
     ("ttl 5", "multicluster", ()),
     ("ttl 5", "api.limits", RequestLimits()),
@@ -172,6 +174,7 @@ def test_kinds(text: str, kinds: set[Kind]) -> None:
 CONFLICTS = [  # options, what the error says of the directive
     ("namespaces a\nnamespace_labels b=c", "namespaces and namespace_labels cannot both be set"),
     ("zonal\nnoendpoints", "zonal cannot go with noendpoints"),
+    ("events\nkubevirt off", "events are about VMIs, and cannot go with kubevirt off"),
     ("multicluster cluster.local", "at least one zone must be neither reverse nor multicluster"),
     (
         "multicluster b.test\nkubevirt only",
@@ -204,7 +207,7 @@ EXPECTED = (
     "expecting endpoint or tls or kubeconfig or apiserver_qps or apiserver_burst or apiserver_max_inflight "
     "or namespaces or labels or namespace_labels or pods or endpoint_pod_names or ttl or noendpoints or ignore "
     "or multicluster or zonal or fallthrough or startup_timeout or kubevirt or manifests or migration_grace "
-    "or address_hold"
+    "or address_hold or interfaces or events"
 )
 BAD = [  # option, what the error says behind file, line and plugin
     wrong_count("endpoint", "endpoint URL"),
@@ -289,6 +292,7 @@ def test_bad_values(text: str, message: str) -> None:
         "apiserver_qps 1",
         "apiserver_burst 1",
         "apiserver_max_inflight 1",
+        "events",
     ],
 )
 def test_options_of_the_api_do_not_go_with_manifests(name: str, tmp_path: Path) -> None:
@@ -447,7 +451,7 @@ def test_nothing_to_ask_before_it_runs() -> None:
     plugin = plugin_with(None)
     assert (tuple(plugin.services()), plugin.service("a", "b"), plugin.endpoints("a", "b")) == ((), None, ())
     assert (plugin.exposed("a"), plugin.transferable(from_text("cluster.local"))) == (False, None)
-    assert (plugin.search_path("10.244.0.7"), plugin.synced) == ((), False)
+    assert (plugin.search_path("10.244.0.7", CONTEXT_ZONES[0]), plugin.synced) == ((), False)
 
 
 @pytest.mark.parametrize(("fall_through", "rcode"), [(None, Rcode.SERVFAIL), ((ROOT,), Rcode.NOTAUTH)])

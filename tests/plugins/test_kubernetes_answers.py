@@ -966,21 +966,6 @@ def is_service(one: Object) -> bool:
     return isinstance(one, Service)
 
 
-async def test_search_path() -> None:
-    """A pod's search path starts in its own namespace; an address of nobody has none."""
-    plugin = await following([pod("one", "10.244.0.7", namespace="ns2"), pod("six", "fd00::7")], "pods verified")
-    assert [to_text(name) for name in plugin.search_path("10.244.0.7")] == [
-        "ns2.svc.cluster.local.",
-        "svc.cluster.local.",
-        "cluster.local.",
-    ]
-    assert next(map(to_text, plugin.search_path("fd00::7"))) == "ns1.svc.cluster.local."
-    assert plugin.search_path("::ffff:10.244.0.7") == plugin.search_path("10.244.0.7")
-    assert plugin.search_path("10.244.0.8") == plugin.search_path("somebody") == ()
-    strange = await following([pod(namespace="n" * 64)], "pods verified")
-    assert strange.search_path("10.244.0.7") == ()
-
-
 async def test_vmis_are_pods_and_endpoints() -> None:
     """A VMI's own name and its pod's stand side by side."""
     objects: list[Object] = [namespace(), service(), vmi(), pod("virt-launcher-vm1-abcde", "10.244.0.7")]
