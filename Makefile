@@ -24,11 +24,12 @@ run: $(READY)  ## serve the user guide's example on 127.0.0.1, no cluster needed
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest -n auto
 
-check: $(READY)  ## what needs no running: format, lint, types, import contracts
+check: tools  ## format, lint, types, import contracts, and the chart with a real helm
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n auto tests/chart
 
 coverage: $(READY)  ## the whole test suite with branch coverage, which must not fall
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
