@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from dnsserver.events import Event, ListedPage
+from dnsserver.names import Name
 from dnsserver.sources.source import Source
 from dnsserver.store import Store
+from dnsserver.store.journal import Journal
 from dnsserver.zone import Zone
 
 MAX_QUEUED = 1000  # objects in events that wait; a source that is faster than the store waits with the next
@@ -47,9 +49,19 @@ class Cluster:
         self._zones = self._all_zones()
 
     @property
+    def stores(self) -> tuple[Store, ...]:
+        """The cluster's own store, and where there is one that of its ServiceImports."""
+        return self._stores
+
+    @property
     def zones(self) -> tuple[Zone, ...]:
         """The zones as they are now."""
         return self._zones
+
+    def journal(self, origin: Name) -> Journal | None:
+        """Return the journal of a zone, which is kept from then on; its clock is `time.monotonic`'s."""
+        found = (store.journal(origin, self._clock()) for store in self._stores)
+        return next((journal for journal in found if journal is not None), None)
 
     @property
     def synced(self) -> bool:
@@ -67,6 +79,11 @@ class Cluster:
         """Return once everything has been listed and the zones hold it."""
         async with self._published:
             await self._published.wait_for(lambda: self._synced)
+
+    def want_guests(self, *, wanted: bool) -> None:
+        """Have the store know the addresses of VMIs' guests, or no longer."""
+        self.store.want_guests(wanted=wanted)
+        self._arrived.set()
 
     async def _pump(self, source: Source) -> None:
         """Queue one source's events."""

@@ -28,6 +28,8 @@ class Client(msgspec.Struct, frozen=True, gc=False):
     transport: Transport
     server: str  # the address and port that were asked, as the server block names them: "dns://10.0.0.1:53"
     proven: bool = False  # over UDP: the address is the sender's own, for a cookie of ours came from there
+    key: Name | None = None  # the TSIG key that the query is signed with, as it should be; None: it is not signed
+    reserved: int = 0  # octets of a response that are left for its signature
 
 
 class Edns(msgspec.Struct, frozen=True, gc=False):

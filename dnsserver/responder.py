@@ -192,6 +192,17 @@ def _other_opcode(wire: bytes, transport: Transport, own: OwnOptions) -> bytes:
     return finish(query, reply, transport, own)
 
 
+def refusal(wire: bytes, transport: Transport, rcode: int) -> bytes:
+    """Return a response without data, with as much of the question as can be read."""
+    try:
+        query = parse_query(wire)
+    except MalformedQueryError as error:
+        if error.query is None:
+            return encode_error(wire, rcode)
+        query = error.query
+    return finish(query, Reply(rcode=rcode, authoritative=False), transport)
+
+
 def _malformed(wire: bytes, error: MalformedQueryError, transport: Transport, own: OwnOptions) -> bytes:
     """Return the error response: with the question if it could be read, with OPT if the query had one."""
     if error.query is None:
@@ -211,15 +222,21 @@ def reply_limit(query: Query, transport: Transport) -> int:
     return min(max(PLAIN_UDP_SIZE, query.edns.udp_size), OWN_UDP_SIZE)
 
 
-def finish(query: Query, reply: Reply, transport: Transport, own: OwnOptions = no_options) -> bytes:
-    """Return the one message that carries a reply over a transport; a stream takes more, and gets REFUSED here."""
+def finish(
+    query: Query, reply: Reply, transport: Transport, own: OwnOptions = no_options, *, reserved: int = 0
+) -> bytes:
+    """Return the one message that carries a reply over a transport; a stream takes more, and gets REFUSED here.
+
+    Of what it may have, `reserved` octets are left: for a signature.
+    """
     if reply.stream is not None:
         reply = _REFUSED
     limit = reply_limit(query, transport)
     if reply.max_udp_size and transport is Transport.UDP:
         limit = max(PLAIN_UDP_SIZE, min(limit, reply.max_udp_size))
     padded = transport is Transport.TLS and _option(query, PADDING_OPTION) is not None
-    return encode_reply(query, _with_options(query, reply, own), limit=limit, padded_to=PADDED_TO if padded else 0)
+    whole = _with_options(query, reply, own)
+    return encode_reply(query, whole, limit=limit - reserved, padded_to=PADDED_TO if padded else 0)
 
 
 def finish_stream(query: Query, reply: Reply, own: OwnOptions = no_options) -> Iterator[bytes]:

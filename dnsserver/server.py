@@ -17,6 +17,7 @@ from dnsserver.names import ROOT, Name, is_at_or_below, to_text
 from dnsserver.plugins.cookie import Cookie
 from dnsserver.plugins.plugin import SERVFAIL, Handler, Plugin, PluginError, Request, link
 from dnsserver.plugins.timeouts import Timeouts
+from dnsserver.plugins.tsig import Tsig
 from dnsserver.records import Rcode, RRClass, RRType
 from dnsserver.responder import (
     Options,
@@ -27,6 +28,7 @@ from dnsserver.responder import (
     receive,
     without_hop_by_hop,
 )
+from dnsserver.signatures import Keys, Signed, take_apart
 from dnsserver.transports import TcpLimits
 
 _log = logging.getLogger("server")
@@ -94,6 +96,8 @@ class Dispatcher:
         self._next_log = 0.0  # time.perf_counter()
         self._unlogged = 0  # faults since the last line
         self._secret = next((one.secret for one in plugins if isinstance(one, Cookie)), _SECRET)
+        # keys are the whole server's, whichever block has them (CoreDNS plugin/tsig)
+        self._keys: Keys = {name: key for one in plugins if isinstance(one, Tsig) for name, key in one.keys.items()}
         limits = TcpLimits()
         for one in plugins:
             if isinstance(one, Timeouts):
@@ -105,10 +109,24 @@ class Dispatcher:
     def __call__(self, wire: bytes, client: Client) -> Response | Awaitable[Response]:
         """Answer one message: at once where nothing has to be waited for."""
         started = time.perf_counter()
+        if self._keys and (signed := take_apart(wire, client.transport, self._keys, self._clock())) is not None:
+            return signed if isinstance(signed, bytes) else run_eagerly(self._answer_signed(signed, client, started))
         received = receive(wire, client.transport, partial(self._options, client))
         if not isinstance(received, Query):
             return received
         return run_eagerly(self._answer(received, client, started))
+
+    async def _answer_signed(self, signed: Signed, client: Client, started: float) -> Response:
+        """Answer a query whose signature is right, with signatures."""
+        signer = signed.signer
+        client = msgspec.structs.replace(client, key=signer.key.name, reserved=signer.size)
+        received = receive(signed.message, client.transport, partial(self._options, client))
+        response = await self._answer(received, client, started) if isinstance(received, Query) else received
+        if response is None:
+            return None
+        if isinstance(response, bytes):
+            return signer.sign(response, self._clock())[0]
+        return signer.sign_all(response, self._clock)
 
     async def resolve(self, query: Query, client: Client, started: float, depth: int = 0) -> Reply:
         """Return the reply of the server block that owns the name; whatever goes wrong in it, there is one."""
@@ -161,7 +179,7 @@ class Dispatcher:
         own = partial(self._options, client)
         if reply.stream is not None and client.transport is not Transport.UDP:
             return finish_stream(query, reply, own)
-        return finish(query, reply, client.transport, own)
+        return finish(query, reply, client.transport, own, reserved=client.reserved)
 
     def _options(self, client: Client, query: Query) -> Options:
         """Return the server's own answer to a query's EDNS options."""

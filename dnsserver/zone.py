@@ -219,8 +219,12 @@ class _Counts(Mapping[Name, int]):
 class ZoneEditor:
     """Makes the next version of a zone; the store's alone. Names given to it are below the origin, or the origin."""
 
-    def __init__(self, origin: Name, ttl: int, fallbacks: tuple[Fallback, ...] = ()) -> None:
+    def __init__(
+        self, origin: Name, ttl: int, fallbacks: tuple[Fallback, ...] = (), server: Name | None = None
+    ) -> None:
+        """Begin with an empty zone; `server` is the name in it that its SOA calls the primary server (MNAME)."""
         self._origin = origin
+        self._server = server
         self._fallbacks = fallbacks
         self._ttl = ttl
         self._apex: Records | None = None
@@ -273,17 +277,21 @@ class ZoneEditor:
             self._size += len(children) - len(known.shared)
             self._put(above, Children(known.single, children if children else _NOBODY))
 
-    def publish(self, serial: int) -> Zone:
-        """Return the zone as it is now; the same one where nothing has changed.
+    @property
+    def changed(self) -> bool:
+        """Whether anything has been set since the last version."""
+        return self._changed
 
-        The serial becomes `serial`, or one more than the last where that is greater: no two contents share a serial.
-        With the first that is not 0 the zone has been loaded, also one that nothing was set in (a reverse zone of a
-        cluster without such addresses): from then on it can be transferred.
+    def publish(self, serial: int) -> Zone:
+        """Return the zone as it is now, with that serial; the same one where nothing has changed.
+
+        With the first serial that is not 0 the zone has been loaded, also one that nothing was set in (a reverse zone
+        of a cluster without such addresses): from then on it can be transferred.
         """
         if self._changed or (serial and not self._serial):
-            self._serial = max(serial, self._serial + 1) if serial else 0
+            self._serial = serial
             tree = self._tree.finish()
-            soa = soa_rrset(self._origin, self._serial, self._ttl)
+            soa = soa_rrset(self._origin, self._serial, self._ttl, self._server)
             changed = frozenset(self._touched) if len(self._touched) < MAX_CHANGED else None
             self._touched.clear()
             self._zone = Zone(self._origin, self._serial, soa, self._apex, tree, self._size, self._fallbacks, changed)
@@ -317,10 +325,13 @@ class ZoneEditor:
 _SHORT = {one: one for one in [*(b"%d" % octet for octet in range(256)), *(b"%x" % digit for digit in range(16))]}
 
 
-def soa_rrset(origin: Name, serial: int, ttl: int) -> RRset:
-    """Return a zone's SOA RRset; `ttl` is that of negative answers (RFC 2308, section 4)."""
+def soa_rrset(origin: Name, serial: int, ttl: int, server: Name | None = None) -> RRset:
+    """Return a zone's SOA RRset; `ttl` is that of negative answers (RFC 2308, section 4).
+
+    Unless it says otherwise the primary `server` is called as CoreDNS calls it.
+    """
     soa = Soa(
-        mname=Name(b"\x02ns\x03dns" + origin),
+        mname=server or Name(b"\x02ns\x03dns" + origin),
         rname=Name(b"\x0ahostmaster" + origin),
         serial=serial,
         refresh=REFRESH,

@@ -3,6 +3,7 @@
 The defaults make one VMI that is published: `vm1` on `ns1`, subdomain `db`, which a headless Service `db` selects.
 """
 
+import copy
 import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from dnsserver.events import Event, ListedPage, ListEnded, ListStarted
 from dnsserver.names import Name, from_text, to_text
 from dnsserver.objects import (
     EndpointSlice,
+    Further,
     Kind,
     Namespace,
     Object,
@@ -242,6 +244,27 @@ def vmi_json(
     }
 
 
+def with_interface(
+    value: Json, network: str, *addresses: str, definition: str | None = "vlan", info_source: str = "domain"
+) -> Json:
+    """Return a VMI with one more interface, on the Multus network of a NetworkAttachmentDefinition."""
+    one: Json = copy.deepcopy(value)
+    multus = {} if definition is None else {"networkName": definition}
+    one["spec"]["networks"].append({"name": network, "multus": multus})
+    one["spec"]["domain"]["devices"]["interfaces"].append({"name": network, "bridge": {}})
+    one["status"]["interfaces"].append(
+        {"name": network, "ipAddresses": list(addresses), "infoSource": f"{info_source}, multus-status"}
+    )
+    return one
+
+
+def wired(value: Json, wanted: Further | None = None) -> VirtualMachineInstance:
+    """Return the slim object of a VMI with its further interfaces."""
+    one = decode_object(Kind.VMI, json.dumps(value).encode(), wanted or Further())
+    assert isinstance(one, VirtualMachineInstance)
+    return one
+
+
 def decoded(kind: Kind, value: object) -> Object:
     """Return the slim object of API JSON."""
     return decode_object(kind, json.dumps(value).encode())
@@ -270,7 +293,6 @@ _KINDS: dict[type[Object], Kind] = {
     Service: Kind.SERVICE,
     EndpointSlice: Kind.ENDPOINT_SLICE,
     Pod: Kind.POD,
-    VirtualMachineInstance: Kind.VMI,
 }
 
 
@@ -278,7 +300,7 @@ def kind_of_object(value: Object) -> Kind:
     """Return the kind of a slim object."""
     if isinstance(value, Service) and value.imported:
         return Kind.SERVICE_IMPORT
-    return _KINDS[type(value)]
+    return Kind.VMI if isinstance(value, VirtualMachineInstance) else _KINDS[type(value)]
 
 
 def packed(text: str) -> bytes:

@@ -15,8 +15,8 @@ import pytest
 from dnsserver.cli import main
 from dnsserver.corefile import parse
 from dnsserver.dumping import DumpError, choose, file_name, read_zones, write_files, zone_lines
-from dnsserver.names import Name, fold, from_text
-from dnsserver.plugins.zonefile.content import build, order_key
+from dnsserver.names import Name, fold, from_text, order_key
+from dnsserver.plugins.zonefile.content import build
 from dnsserver.records import RRset, RRType
 from dnsserver.setup import set_up
 from dnsserver.wire.masterfile import Entry, parse_master_file

@@ -33,11 +33,11 @@ async def test_case(name: str) -> None:
     """Each query of a case is answered as expected, whatever its tier."""
     case = json.loads((CASES / f"{name}.expect.json").read_text())
     async with serving(COREFILE.format(manifests=CASES / f"{name}.yaml"), CASES) as server:
-        wrong = [problem for query in case["queries"] if (problem := await _problem(server, query))]
+        wrong = [problem for query in case["queries"] if (problem := await mistake(server, query))]
     assert not wrong
 
 
-async def _problem(server: Serving, query: dict[str, Any]) -> str:
+async def mistake(server: Serving, query: dict[str, Any]) -> str:
     """Return what is wrong with an answer; empty where nothing is."""
     response = await server.ask(query["qname"], query["qtype"])
     got = Rcode(response.rcode).name, sorted(map(rdata_text, response.answer))

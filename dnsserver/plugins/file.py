@@ -61,6 +61,7 @@ class File(Plugin):
         self.zones = zones
         self._origins = tuple(zones)
         self._runtime: Runtime | None = None
+        self._followers: list[Callable[[], None]] = []
         self._last = False  # whether no plugin behind this one answers anything
 
     # -- queries -------------------------------------------------------------------------------------------------------
@@ -117,6 +118,21 @@ class File(Plugin):
 
     # -- what other plugins ask ----------------------------------------------------------------------------------------
 
+    @property
+    def origins(self) -> tuple[Name, ...]:
+        """The zones (`transfer`)."""
+        return self._origins
+
+    def follow(self, published: Callable[[], None]) -> Callable[[], None]:
+        """Have `published` called whenever a zone has changed; returns what ends that."""
+        self._followers.append(published)
+        return lambda: self._followers.remove(published)
+
+    def _published(self) -> None:
+        """Tell those who follow."""
+        for published in self._followers:
+            published()
+
     def transferable(self, name: Name) -> Zone | None:
         """Return the zone with that origin (`transfer`)."""
         served = self.zones.get(name)
@@ -131,7 +147,7 @@ class File(Plugin):
         answering = [one for one in runtime.block(self) if type(one).handle is not Plugin.handle]
         self._last = bool(answering) and answering[-1] is self
         watching = [
-            asyncio.create_task(served.file.watch(served.config.reload))
+            asyncio.create_task(served.file.watch(served.config.reload, self._published))
             for served in self.zones.values()
             if served.config.reload
         ]

@@ -26,11 +26,12 @@ COREDNS = (
     "grpc", "erratic", "whoami", "on", "sign", "view", "nomad",
 )  # fmt: skip  # sixty lines of one word each would hide what is next to what
 
-OWN = ("ratelimit", "cookie")  # that CoreDNS does not have
+OWN = ("inspect", "ratelimit", "cookie")  # that CoreDNS does not have
 
-# `ratelimit` is inside what reports on queries, and outside of whatever answers them
-_REPORTING = COREDNS.index("local")
-ORDER = (*COREDNS[:_REPORTING], "ratelimit", *COREDNS[_REPORTING:], "cookie")
+# `inspect` is beside the other listeners for HTTP; `ratelimit` inside what reports on queries, and outside of whatever
+# answers them
+_PROBES, _REPORTING = COREDNS.index("pprof"), COREDNS.index("local")
+ORDER = (*COREDNS[:_PROBES], "inspect", *COREDNS[_PROBES:_REPORTING], "ratelimit", *COREDNS[_REPORTING:], "cookie")
 
 # why a directive is refused: without it some answer, or who gets one, would not be what the Corefile says
 _REFUSED = {
@@ -43,7 +44,6 @@ _REFUSED = {
     "https3": "there is no listener for DNS over HTTP/3",
     "dnstap": "queries cannot be recorded in dnstap format; use log",
     "dns64": "AAAA records cannot be synthesized from A records",
-    "tsig": "transaction signatures are neither checked nor made",
     "header": "header bits of responses cannot be overridden",
     "dnssec": "answers cannot be signed",
     "route53": "zones come from Kubernetes and zone files, not from Amazon Route 53",

@@ -1,48 +1,46 @@
-"""`transfer [ZONES...] { to ADDRESS|*... }`: whole zones for secondaries (RFC 5936; RFC 1995; CoreDNS plugin/transfer).
+"""`transfer [ZONES...] { to ADDRESS|*...; key NAME }`: zones for secondaries (RFC 5936, 1995, 1996; plugin/transfer).
 
-Every RRset of a transfer is the one that queries get; which of them a transfer holds is `cluster_rrsets`'s to say.
+What a transfer holds is said in `transferring.content`, which version it is in `transferring.versions`.
 """
 
-import heapq
+import asyncio
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol, runtime_checkable
+from typing import TypeVar
 
-from dnsserver.admin.addresses import InvalidAddressError, parse_address
+from dnsserver.admin.addresses import Address, InvalidAddressError, parse_address
 from dnsserver.corefile import Directive, Property, plugin_zones
-from dnsserver.message import Reply, Transport
-from dnsserver.names import ROOT, Name, from_labels, from_text, is_at_or_below, join, labels, to_text
+from dnsserver.message import Query, Reply, Transport, uncompressed_size
+from dnsserver.names import InvalidNameError, Name, from_text, to_text
 from dnsserver.plugins.options import arguments, properties
-from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime
-from dnsserver.records import Rcode, RRset, RRType, srv_target
-from dnsserver.responder import IncrementalQuery
-from dnsserver.zone import Zone, find_origin
+from dnsserver.plugins.plugin import Context, Handler, Plugin, PluginError, Request, Runtime, leave_fast_lane
+from dnsserver.plugins.transferring.content import in_order
+from dnsserver.plugins.transferring.differences import affected, differences
+from dnsserver.plugins.transferring.metrics import Counts
+from dnsserver.plugins.transferring.notify import Notifier, Secondary
+from dnsserver.plugins.transferring.versions import Followed, Journaled, Settled, Transferable, settled
+from dnsserver.plugins.tsig import Tsig
+from dnsserver.records import Rcode, RRset, RRType
+from dnsserver.responder import IncrementalQuery, reply_limit
+from dnsserver.signatures import Key
+from dnsserver.zone import MAX_CHANGED, Zone, find_origin
 
 _TRANSFERS = (RRType.AXFR, RRType.IXFR)
-_ADDRESSES = (RRType.A, RRType.AAAA)
-_RUN = 500  # names that are sorted in one go: about a millisecond
 _ANYBODY = "*"
-_PAUSE = RRset(ROOT, RRType.SOA, 0, ())
+_PORT = 53
+_FEW = 8  # names: differences in so many are worth a transfer of them, however small the zone is
+_HALF = 1 << 31  # of the serial number space (RFC 1982)
 
 _REFUSED = Reply(rcode=Rcode.REFUSED, authoritative=False)
 _PROHIBITED = Reply(rcode=Rcode.REFUSED, authoritative=False, extended_error=(18, ""))  # RFC 8914, section 4.19
+_MALFORMED = Reply(rcode=Rcode.FORMERR, authoritative=False)
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("plugin/transfer")
-
-
-@runtime_checkable
-class Transferable(Protocol):
-    """A plugin with zones that can be transferred."""
-
-    name: str  # the directive
-
-    def transferable(self, name: Name) -> Zone | None:
-        """Return the present version of the zone whose origin is `name`; None where it has no such zone."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +49,83 @@ class Rule:
 
     zones: tuple[Name, ...]  # these and what is below them
     to: frozenset[bytes] | None  # packed addresses; None is anybody
+    notify: tuple[Address, ...] = ()  # who is told of changes
+    key: Name | None = None  # the TSIG key that a query has to be signed with, and that NOTIFY is signed with
 
-    def allows(self, address: str) -> bool:
-        """Say whether a client may have a transfer."""
+    def allows(self, address: str, key: Name | None = None) -> bool:
+        """Say whether a client with this address may have a transfer; `key` is what it has signed the query with."""
+        if self.key not in (None, key):
+            return False
         return self.to is None or ipaddress.ip_address(address).packed in self.to
 
 
 class Transfer(Plugin):
-    """Answers AXFR and IXFR for the zones of its server block's other plugins."""
+    """Answers AXFR and IXFR for the zones of its server block's other plugins, and sends NOTIFY."""
 
     name = "transfer"
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
         self._sources: tuple[Transferable, ...] = ()
+        self._notifiers: dict[Name, list[Notifier]] = {}
+        self._followed: dict[Name, Followed] = {}  # by zone; of some zones nobody is told
+        self._serials: dict[Name, int] = {}  # that there was last
+        self._counts = Counts()
 
     @asynccontextmanager
     async def running(self, runtime: Runtime) -> AsyncIterator[None]:
+        """Keep the journals, and tell the secondaries. Raises `PluginError` for a key that there is not."""
         self._sources = tuple(plugin for plugin in runtime.block(self) if isinstance(plugin, Transferable))
-        yield
+        keys = self._keys(runtime)
+        for source in (one for one in self._sources if isinstance(one, Followed)):
+            for origin in source.origins:
+                if self._rule(origin) is not None:
+                    self._followed.setdefault(origin, source)
+        for origin, source in self._followed.items():
+            self._notifiers[origin] = [self._notifier(origin, source, one) for one in self._secondaries(origin, keys)]
+        async with AsyncExitStack() as stack:
+            stack.callback(runtime.metrics.register(self._counts.families))
+            tasks = [asyncio.create_task(one.run()) for group in self._notifiers.values() for one in group]
+            stack.push_async_callback(_end, tasks)
+            for source in dict.fromkeys(self._followed.values()):
+                stack.callback(source.follow(self._published))
+            yield
+
+    def _keys(self, runtime: Runtime) -> dict[Name, Key]:
+        """Return the keys that the rules name, of the blocks that listen where this one does."""
+        server = runtime.server(self)
+        known = [one.keys for one in runtime.plugins() if isinstance(one, Tsig) and runtime.server(one) == server]
+        found = {}
+        for name in {rule.key for rule in self.rules if rule.key is not None}:
+            key = next((keys[name] for keys in known if name in keys), None)
+            if key is None:
+                raise PluginError(self.name, f"no key {to_text(name)}, expecting one of a 'tsig' that listens here")
+            found[name] = key
+        return found
+
+    def _secondaries(self, origin: Name, keys: dict[Name, Key]) -> Iterator[Secondary]:
+        """Yield who is told of changes of a zone."""
+        rule = self._rule(origin)
+        for address in rule.notify if rule is not None else ():
+            yield Secondary(address, keys[rule.key] if rule is not None and rule.key is not None else None)
+
+    def _notifier(self, origin: Name, source: Followed, secondary: Secondary) -> Notifier:
+        async def latest() -> Zone | None:
+            found = await settled(source, origin)
+            return found.zone if found is not None else None
+
+        return Notifier(origin, secondary, latest, self._counts)
+
+    def _published(self) -> None:
+        """Keep the journals from the first version on, and wake those who tell of others."""
+        for origin, source in self._followed.items():
+            if isinstance(source, Journaled):
+                source.journal(origin)
+            zone = source.transferable(origin)
+            if zone is not None and zone.serial != self._serials.get(origin):
+                self._serials[origin] = zone.serial
+                for notifier in self._notifiers[origin]:
+                    notifier.changed()
 
     def lets_pass(self, ttl: int) -> bool:
         """Transfers and NOTIFY are not plain."""
@@ -86,216 +142,156 @@ class Transfer(Plugin):
         rule = self._rule(query.name)
         if rule is None:
             return await call_next(request)
-        if not rule.allows(request.client.address):
+        if not rule.allows(request.client.address, request.client.key):
             return _PROHIBITED
-        source, zone = self._find(query.name)
-        if source is None or zone is None:
+        source = next((one for one in self._sources if one.transferable(query.name) is not None), None)
+        if source is None:
             return await call_next(request)
-        return _transfer(request, source, zone)
+        if query.qtype == RRType.IXFR and not isinstance(query, IncrementalQuery):
+            return _MALFORMED  # it does not say which version it has (RFC 1995, section 3)
+        found = await settled(source, query.name)
+        if found is None:
+            raise PluginError(self.name, f"zone {to_text(query.name)} has not been loaded yet")
+        return await self._transfer(request, found)
 
     def _rule(self, name: Name) -> Rule | None:
         """Return the rule of the longest zone that the name is in."""
         matches = [(len(origin), rule) for rule in self.rules if (origin := find_origin(rule.zones, name)) is not None]
         return max(matches, key=lambda match: match[0])[1] if matches else None
 
-    def _find(self, name: Name) -> tuple[Transferable | None, Zone | None]:
-        """Return the first plugin that has a zone of that very name, and the zone."""
-        for source in self._sources:
-            if (zone := source.transferable(name)) is not None:
-                return source, zone
-        return None, None
+    async def _transfer(self, request: Request, found: Settled) -> Reply:
+        """Return the reply to a transfer that is allowed: one SOA, differences, or the whole zone."""
+        query, zone = request.query, found.zone
+        over_udp = request.client.transport is Transport.UDP
+        if isinstance(query, IncrementalQuery):
+            if (zone.serial - query.serial) % 2**32 >= _HALF or query.serial == zone.serial:
+                text = "Outgoing noop, incremental transfer for up to date zone %s to %s for %d SOA serial"
+                _log.info(text, to_text(zone.origin), request.client.address, zone.serial)
+                return self._soa(zone)
+            rrsets = await _incremental(found, query.serial)
+            if over_udp:
+                fitting = _fitting(request, rrsets or ())
+                return Reply(answer=fitting, origin=zone.origin) if fitting else self._soa(zone)
+            if rrsets is not None:
+                return self._stream(request, zone, "ixfr", f"incremental transfer from {query.serial}", rrsets)
+        return self._stream(request, zone, "axfr", "transfer", in_order(found.content))
 
-
-def _transfer(request: Request, source: Transferable, zone: Zone) -> Reply:
-    """Return the reply to a transfer that is allowed.
-
-    Over UDP, and where the client has the version already, that is one SOA (RFC 1995, sections 2 and 4); for every
-    other version it is the whole zone. Raises `PluginError`.
-    """
-    query = request.query
-    name, address = to_text(zone.origin), request.client.address
-    if not zone.serial:
-        raise PluginError(Transfer.name, f"zone {name} has not been loaded yet")
-    if query.qtype == RRType.IXFR and not isinstance(query, IncrementalQuery):
-        raise PluginError(
-            Transfer.name, f"an IXFR query of {address} for {name} without one SOA in its authority section"
-        )
-    only_soa = request.client.transport is Transport.UDP
-    if isinstance(query, IncrementalQuery) and query.serial == zone.serial:
-        only_soa = True
-        _log.info(
-            "Outgoing noop, incremental transfer for up to date zone %s to %s for %d SOA serial",
-            name,
-            address,
-            zone.serial,
-        )
-    if only_soa:
+    def _soa(self, zone: Zone) -> Reply:
+        """Return what there is: enough for one who has it, and over UDP to ask again (RFC 1995, sections 2 and 4)."""
+        self._counts.transfers[to_text(zone.origin), "soa"] += 1
         return Reply(answer=(zone.soa,), origin=zone.origin)
-    rrsets = cluster_rrsets(zone) if source.name == "kubernetes" else whole_rrsets(zone)
-    return Reply(origin=zone.origin, stream=_logged(rrsets, name, address, zone.serial))
+
+    def _stream(self, request: Request, zone: Zone, kind: str, what: str, rrsets: Iterable[RRset]) -> Reply:
+        """Return the reply that is sent in as many messages as it takes."""
+        self._counts.transfers[to_text(zone.origin), kind] += 1
+        return Reply(origin=zone.origin, stream=_logged(rrsets, zone, request.client.address, what))
 
 
-def _logged(rrsets: Iterable[RRset], zone: str, address: str, serial: int) -> Iterator[RRset]:
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _incremental(found: Settled, serial: int) -> Iterator[RRset] | None:
+    """Return the differences from a version; None where they are not known, or would be longer than the zone."""
+    since = found.since(serial)
+    if since is None:
+        return None
+    old, new = found.of(since[0]), found.content
+    names = await _in_turns(affected(old, new, since[1], min(MAX_CHANGED, found.zone.size // 2 + _FEW)))
+    return differences(old, new, names) if names is not None else None
+
+
+async def _in_turns(work: Generator[None, None, _T]) -> _T:
+    """Return what comes of work in small steps, with queries having their turn between them."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: _T = done.value
+            return result
+        await leave_fast_lane()
+
+
+def _fitting(request: Request, rrsets: Iterable[RRset]) -> tuple[RRset, ...]:
+    """Return RRsets if all of them fit into one datagram, or else none."""
+    room = reply_limit(request.query, Transport.UDP) - request.client.reserved
+    kept: list[RRset] = []
+    for rrset in rrsets:
+        kept += [rrset] if rrset.rdatas else []
+        room -= sum(_size(request.query, rrset, rdata) for rdata in rrset.rdatas)
+        if room < uncompressed_size(request.query, Reply()):
+            return ()
+    return tuple(kept)
+
+
+def _size(query: Query, rrset: RRset, rdata: bytes) -> int:
+    """Return the octets of one record without compression."""
+    one = RRset(rrset.owner, rrset.rrtype, rrset.ttl, (rdata,))
+    return uncompressed_size(query, Reply(answer=(one,))) - uncompressed_size(query, Reply())
+
+
+def _logged(rrsets: Iterable[RRset], zone: Zone, address: str, what: str) -> Iterator[RRset]:
     """Yield the RRsets; log a transfer that came to its end."""
     count = 0
     for rrset in rrsets:
         count += len(rrset.rdatas)
         yield rrset
-    _log.info("Outgoing transfer of %d records of zone %s to %s for %d SOA serial", count, zone, address, serial)
+    text = "Outgoing %s of %d records of zone %s to %s for %d SOA serial"
+    _log.info(text, what, count, to_text(zone.origin), address, zone.serial)
 
 
-def whole_rrsets(zone: Zone) -> Iterator[RRset]:
-    """Yield all of a zone: SOA, NS, glue, the rest by name, SOA."""
-    return _in_order(zone, lambda _, rrsets: rrsets)
-
-
-def cluster_rrsets(zone: Zone) -> Iterator[RRset]:
-    """Yield what CoreDNS transfers of a zone of the `kubernetes` plugin (plugin/kubernetes, xfr.go), in that order.
-
-    Of a cluster's zone these are the Services' own names, `_port._protocol` names and, below headless Services only,
-    endpoints; nothing of `dns-version`, of pods, of topology zones. Reverse zones are whole. A name has the records
-    that CoreDNS lists there: SRV at `_port._protocol` names and at Services that are their own target, addresses at
-    every name but those.
-    """
-    return _in_order(zone, _ClusterContent(zone).rrsets)
-
-
-class _ClusterContent:
-    """The choice that `cluster_rrsets` makes; asked about a Service before the names below it."""
-
-    def __init__(self, zone: Zone) -> None:
-        self._services = from_labels((b"svc",), zone.origin)
-        self._depth = len(labels(self._services))
-        self._left_out = tuple(from_labels((label,), zone.origin) for label in (b"dns-version", b"dns", b"pod"))
-        self._service = self._services  # the one asked about last
-        self._addresses: frozenset[bytes] = frozenset()  # its own
-
-    def rrsets(self, name: Name, found: tuple[RRset, ...]) -> tuple[RRset, ...]:
-        """Return those of a name's RRsets that are transferred."""
-        if any(is_at_or_below(name, one) for one in self._left_out):
-            return ()
-        if not is_at_or_below(name, self._services):
-            return found
-        parts = labels(name)
-        depth = len(parts) - self._depth
-        if depth <= 2:  # <service>.<namespace>
-            return self._of_service(name, found)
-        if depth == 4 and parts[1].startswith(b"_"):  # _port._protocol.<service>.<namespace>
-            return tuple(one for one in found if one.rrtype == RRType.SRV)
-        if depth > 4 or not is_at_or_below(name, self._service):
-            return ()
-        # an endpoint: its addresses are among the Service's own where that is headless
-        return tuple(one for one in found if one.rrtype in _ADDRESSES and self._addresses.issuperset(one.rdatas))
-
-    def _of_service(self, name: Name, found: tuple[RRset, ...]) -> tuple[RRset, ...]:
-        """Return a Service's own records; SRV leads to the Service itself only where it has a cluster IP."""
-        self._service = name
-        self._addresses = frozenset(rdata for one in found if one.rrtype in _ADDRESSES for rdata in one.rdatas)
-        return tuple(
-            one for one in found if one.rrtype != RRType.SRV or all(srv_target(rdata) == name for rdata in one.rdatas)
-        )
-
-
-_Choose = Callable[[Name, tuple[RRset, ...]], tuple[RRset, ...]]
-
-
-def _in_order(zone: Zone, choose: _Choose) -> Iterator[RRset]:
-    """Yield SOA, NS, glue, then what `choose` takes of every name's RRsets, each once, then SOA.
-
-    That is the order of RFC 5936, section 2.2, and CoreDNS's. RRsets without records are among them, wherever finding
-    the next one takes long (`encode_stream`).
-    """
-    apex = zone.rrsets(zone.origin) or ()
-    servers = next((one for one in apex if one.rrtype == RRType.NS), None)
-    glue = tuple(_glue(zone, servers)) if servers is not None else ()
-    yield zone.soa
-    yield from (one for one in apex if one.rrtype != RRType.SOA)
-    yield from glue
-    sent = {(one.owner, one.rrtype) for one in glue}
-    for count, name in enumerate(by_name(zone)):
-        if name is None or not count % _RUN:
-            yield _PAUSE
-        if name is not None and name != zone.origin:
-            chosen = choose(name, zone.nodes[name].rrsets(name))
-            yield from (one for one in chosen if (one.owner, one.rrtype) not in sent)
-    yield zone.soa
-
-
-def _glue(zone: Zone, servers: RRset) -> Iterator[RRset]:
-    """Yield the addresses of the name servers that are in the zone."""
-    for target in dict.fromkeys(Name(rdata.lower()) for rdata in servers.rdatas):
-        if is_at_or_below(target, zone.origin) and target != zone.origin:
-            yield from (one for one in zone.rrsets(target) or () if one.rrtype in _ADDRESSES)
-
-
-def by_name(zone: Zone) -> Iterator[Name | None]:
-    """Yield the zone's names in the order of RFC 4034, section 6.1: a name before all that is below it.
-
-    What is held meanwhile is labels, of the names on the way down. Sorting very many takes long, so they are sorted in
-    short runs, with None after each of them.
-    """
-    if zone.node(zone.origin) is not None:
-        yield zone.origin
-    stack = [_sorted_below(zone, zone.origin)]
-    while stack:
-        try:
-            name = next(stack[-1])
-        except StopIteration:
-            stack.pop()
-            continue
-        if name is None:
-            yield None
-            continue
-        if zone.node(name) is not None:
-            yield name
-        if name in zone.tree:
-            stack.append(_sorted_below(zone, name))
-
-
-def _sorted_below(zone: Zone, above: Name) -> Iterator[Name | None]:
-    """Yield the names directly below one, in the order of their labels, and None after each long run."""
-    found = iter(zone.labels_below(above))
-    runs = []
-    while run := sorted(islice(found, _RUN)):
-        runs.append(run)
-        if len(run) == _RUN:
-            yield None
-    for label in heapq.merge(*runs):
-        yield join(label, above)
+# -- configuration -----------------------------------------------------------------------------------------------------
 
 
 def parse(directives: Sequence[Directive], context: Context) -> tuple[Plugin, ...]:
     """Return one plugin for all the block's `transfer` directives."""
-    return (Transfer(tuple(_rule(directive, context) for directive in directives)),)
+    return (Transfer(tuple(_parse_rule(directive, context) for directive in directives)),)
 
 
-def _rule(directive: Directive, context: Context) -> Rule:
+def _parse_rule(directive: Directive, context: Context) -> Rule:
     """Return what one directive allows; raises `CorefileError`."""
     zones = plugin_zones(directive.args, [to_text(zone) for zone in context.zones])
-    addresses: set[bytes] = set()
-    anybody = False
-    for option in properties(directive, "to"):
+    addresses: dict[Address, None] = {}
+    anybody, key = False, None
+    for option in properties(directive, "to", "key"):
+        if option.name == "key":
+            if key is not None:
+                raise option.error("a second 'key', expecting key NAME")
+            key = _key(option)
+            continue
         for index, text in enumerate(arguments(option, "to ADDRESS|*...", 1)):
             if text == _ANYBODY:
                 anybody = True
             else:
-                addresses.add(_address(option, index, context))
+                addresses[_address(option, index)] = None
     if not addresses and not anybody:
         raise directive.error("'to' is required, expecting to ADDRESS|*...")
-    return Rule(tuple(from_text(zone) for zone in zones), None if anybody else frozenset(addresses))
+    allowed = frozenset(ipaddress.ip_address(one.host).packed for one in addresses)
+    return Rule(tuple(from_text(zone) for zone in zones), None if anybody else allowed, tuple(addresses), key)
 
 
-def _address(option: Property, index: int, context: Context) -> bytes:
-    """Return an address of `to`, packed; raises `CorefileError`."""
+def _key(option: Property) -> Name:
+    """Return the name of the key."""
+    (text,) = arguments(option, "key NAME", 1, 1)
+    try:
+        return from_text(text)
+    except InvalidNameError as error:
+        raise option.error(f"key '{text}' is no domain name, expecting key NAME", 0) from error
+
+
+def _address(option: Property, index: int) -> Address:
+    """Return an address of `to`, with the port that NOTIFY goes to; raises `CorefileError`."""
     text = option.args[index]
     try:
-        return ipaddress.ip_address(text).packed
+        return Address(str(ipaddress.ip_address(text)), _PORT)
     except ValueError:
         pass
     try:
-        packed = ipaddress.ip_address(parse_address(text).host).packed
+        address = parse_address(text)
+        return Address(str(ipaddress.ip_address(address.host)), address.port or _PORT)
     except (InvalidAddressError, ValueError) as error:
         expected = "expecting '*' or an address such as 192.0.2.1 or 2001:db8::1"
         raise option.error(f"invalid address '{text}', {expected}", index) from error
-    context.warn(f"plugin/transfer: the port of '{text}' has no effect: secondaries are not notified")
-    return packed

@@ -3,7 +3,7 @@
 Each change keeps the indexes of `Known` right, and notes in `Pending` what has to be derived again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, Service, VirtualMachineInstance
@@ -51,6 +51,7 @@ class Changes:
         for key in self._known.observations.expire(now):
             vmi = self._known.vmis.get(key)
             if vmi is not None:
+                self._look_again(key)
                 self._mark_vmi(vmi)
                 yield
 
@@ -65,8 +66,11 @@ class Changes:
 
     def _namespace_changed(self, previous: Namespace | None, value: Namespace | None) -> None:
         """Look at a namespace's Services again; at all of them where it is the first one known, or was the last."""
-        self._pending.namespaces.update(one.name for one in (previous, value) if one is not None)
+        names = {one.name for one in (previous, value) if one is not None}
+        self._pending.namespaces |= names
+        self._look_at_all_in(names)
         if len(self._known.namespaces) <= 1:
+            self._look_at_all_in(self._known.vmis.namespaces())
             self._pending.namespaces.update(self._known.services.namespaces())
             self._pending.namespaces |= self._known.implied
 
@@ -98,6 +102,7 @@ class Changes:
         for one in (previous, value):
             if one is not None:
                 self._mark_whole(one.key)
+                self._pending.concerns.note_service(one.key)
                 self._notice(one.namespace)
 
     def _slice_changed(self, previous: EndpointSlice | None, value: EndpointSlice | None) -> None:
@@ -115,6 +120,7 @@ class Changes:
             owner = self._known.owners.owner(uid)
             vmi = self._known.vmis.get(owner) if owner else None
             if vmi is not None:
+                self._look_again(vmi.key)
                 self._mark_vmi(vmi)
 
     def _note_programming(self, one: EndpointSlice) -> None:
@@ -142,6 +148,19 @@ class Changes:
                 one_slice = self._known.slices.get(key)
                 if one_slice is not None:
                     self._mark(self._known.service_of(one_slice), (Kind.ENDPOINT_SLICE, one_slice.name))
+        if (one := value or previous) is not None:
+            self._look_again(one.key)
+
+    def _look_again(self, vmi: Key) -> None:
+        """Note that a VMI has changed, or what is known of its pods, for those who ask for it itself."""
+        self._known.guests.look_at(vmi)
+        self._pending.concerns.note_vmi(vmi)
+        self._pending.machines.note_vmi(vmi)
+
+    def _look_at_all_in(self, namespaces: Iterable[str]) -> None:
+        """Note that namespaces have come or gone, for those who ask for VMIs themselves."""
+        self._pending.concerns.note_namespaces(namespaces)
+        self._pending.machines.note_namespaces(namespaces)
 
     def _mark(self, service: Key, source: Source) -> None:
         """Note that one contribution to a Service has changed."""

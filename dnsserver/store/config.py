@@ -4,12 +4,23 @@ from typing import Literal
 
 import msgspec
 
+from dnsserver.derive.apex import NameServer
 from dnsserver.derive.observation import Timing
 from dnsserver.names import Name
-from dnsserver.objects import Kind
+from dnsserver.objects import Further, Kind
 
 Kubevirt = Literal["auto", "on", "off", "only"]
 Pods = Literal["disabled", "insecure", "verified"]
+
+
+class InterfacesConfig(msgspec.Struct, frozen=True):
+    """The zones with names of VMIs that need no Service (option `interfaces`)."""
+
+    zones: tuple[Name, ...]  # at least one; PTR records lead into the first
+    ttl: int = 5  # seconds
+    further: Further = Further()  # which interfaces there are names of, and of which addresses
+    servers: tuple[NameServer, ...] = ()  # empty: `ns.<zone>`, at the server's own addresses
+    apart: tuple[Name, ...] = ()  # zones of others, which may be below one of these
 
 
 class StoreConfig(msgspec.Struct, frozen=True):
@@ -26,7 +37,9 @@ class StoreConfig(msgspec.Struct, frozen=True):
     ignore_empty: bool = False  # a Service with a cluster IP but without a ready endpoint has no names
     zonal: bool = False  # names of the endpoints in one topology zone
     imported: bool = False  # the zones are of ServiceImports, not of this cluster's Services (`multicluster`)
+    complaints: bool = False  # it is noted which VMIs have no name for a reason that their owner can mend
     pod_names: bool = False  # an endpoint without a host name is called like its pod
+    interfaces: InterfacesConfig | None = None
     addresses: tuple[bytes, ...] = ()  # the server's own, packed: where its NS record leads
 
     @property

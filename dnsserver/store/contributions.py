@@ -14,7 +14,7 @@ from dnsserver.store.known import Known
 from dnsserver.store.marks import Marks, Pending
 from dnsserver.store.publication import Publication
 
-_NOT_MEANT = frozenset({None, Rule.HEADLESS, Rule.SELECTOR})  # refusals of VMIs that are not the Service's anyway
+_NOT_MEANT = frozenset({Rule.HEADLESS, Rule.SELECTOR})  # refusals of VMIs that are not the Service's anyway
 
 
 class Contributions:
@@ -33,6 +33,10 @@ class Contributions:
         """Return the endpoints that a Service publishes."""
         entry = self._entries.get(key)
         return entry.endpoints if entry else ()
+
+    def entry(self, key: Key) -> Entry | None:
+        """Return a Service as it is published; None where it is not, or not yet."""
+        return self._entries.get(key)
 
     def expand(self) -> Iterator[None]:
         """Turn Services to derive as a whole into contributions, one pass over the VMIs of each namespace."""
@@ -92,10 +96,11 @@ class Contributions:
         kind, name = source
         if kind is Kind.VMI:
             vmi = self._known.vmis.get((service.namespace, name))
-            outcome = self._vmi_outcome(vmi, service, now) if vmi is not None else None
+            outcome = self.vmi_outcome(vmi, service, now) if vmi is not None else None
             entry.contribute(source, outcome.endpoints if isinstance(outcome, Published) else ())
-            rule = outcome.rule if isinstance(outcome, Refused) else None
-            entry.set_refused(name, None if rule in _NOT_MEANT else rule)
+            refused = outcome if isinstance(outcome, Refused) and outcome.rule not in _NOT_MEANT else None
+            entry.set_refused(name, refused)
+            entry.set_notes(name, outcome.notes if isinstance(outcome, Published) else ())
             return
         one = self._known.slices.get((service.namespace, name))
         # nothing is below an alias
@@ -124,7 +129,7 @@ class Contributions:
         room = min((MAX_NAME - len(owner) for owner in owners if owner is not None), default=0)
         return tuple(endpoint for endpoint in endpoints if len(endpoint.prefix) <= room)
 
-    def _vmi_outcome(self, vmi: VirtualMachineInstance, service: Service, now: float) -> Published | Refused:
+    def vmi_outcome(self, vmi: VirtualMachineInstance, service: Service, now: float) -> Published | Refused:
         """Return what a VMI contributes to a Service of its namespace, or why nothing."""
         observation = self._known.observations.get(vmi.key)
         pods = self._known.owners.addresses(vmi, self._known.service_slices.get(service.key, frozenset()))

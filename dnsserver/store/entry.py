@@ -1,18 +1,18 @@
 """One Service as it is published: what each VMI and each EndpointSlice contributes to it; no I/O."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from immutables import Map
 
 from dnsserver.derive.endpoint import Endpoint, Host, HostRecords, host
 from dnsserver.derive.reverse import Home, Pointer
 from dnsserver.derive.service import PortLabels, PortRecords, ServiceView, publishes_itself, service_name, service_ports
-from dnsserver.derive.vmi import Rule
+from dnsserver.derive.vmi import Refused, Rule
 from dnsserver.names import InvalidNameError, Name, from_labels
 from dnsserver.objects import Kind, Service
 from dnsserver.objects.shared import share
-from dnsserver.store.publication import Publication
+from dnsserver.store.publication import Publication, Rank
 
 Source = tuple[Kind, str]  # what contributes: a VMI or an EndpointSlice of the Service's namespace, by name
 _Hosts = Map[bytes, Host | HostRecords]
@@ -25,7 +25,8 @@ class Entry:
     def __init__(self, ttl: int, unpublished: Counter[Rule]) -> None:
         self._ttl = ttl
         self._unpublished = unpublished  # of all Services together
-        self._refused: dict[str, Rule] = {}  # the VMIs that are selected but not published, and why
+        self._refused: dict[str, Refused] = {}  # the VMIs that are selected but not published, and why
+        self._notes: dict[str, tuple[str, ...]] = {}  # how addresses differ from what a VMI's status says; of few VMIs
         self._vmis: dict[str, _Given] = {}  # what each VMI contributes,
         self._slices: dict[str, _Given] = {}  # and each EndpointSlice
         self._incomplete = False  # what the zones were last told of that
@@ -48,6 +49,25 @@ class Entry:
     def slices(self) -> tuple[str, ...]:
         """The EndpointSlices that contribute now."""
         return tuple(self._slices)
+
+    @property
+    def refused(self) -> Mapping[str, Refused]:
+        """The VMIs that are selected but not published, and why."""
+        return self._refused
+
+    @property
+    def published_vmis(self) -> tuple[str, ...]:
+        """The VMIs that contribute now."""
+        return tuple(self._vmis)
+
+    def given(self, source: Source) -> tuple[Host, ...]:
+        """Return what one source contributes."""
+        kind, name = source
+        return _as_tuple((self._vmis if kind is Kind.VMI else self._slices).get(name, ()))
+
+    def notes(self, name: str) -> tuple[str, ...]:
+        """Return how the addresses of a VMI differ from what its status says."""
+        return self._notes.get(name, ())
 
     def contribute(self, source: Source, endpoints: tuple[Endpoint, ...]) -> None:
         """Replace what one source contributes."""
@@ -72,14 +92,21 @@ class Entry:
         for one in new:
             self._change(one, add=True)
 
-    def set_refused(self, name: str, rule: Rule | None) -> None:
-        """Note the rule that keeps a VMI from being published here, None for none."""
+    def set_refused(self, name: str, refused: Refused | None) -> None:
+        """Note what keeps a VMI from being published here, None for nothing."""
         before = self._refused.pop(name, None)
         if before is not None:
-            self._unpublished[before] -= 1
-        if rule is not None:
-            self._refused[name] = rule
-            self._unpublished[rule] += 1
+            self._unpublished[before.rule] -= 1
+        if refused is not None:
+            self._refused[name] = share(refused)  # after a node has failed there may be very many alike
+            self._unpublished[refused.rule] += 1
+
+    def set_notes(self, name: str, notes: tuple[str, ...]) -> None:
+        """Note how the addresses of a VMI that is published differ from what its status says."""
+        if notes:
+            self._notes[name] = share(notes)
+        else:
+            self._notes.pop(name, None)
 
     def set_foreign(self, name: str, *, foreign: bool) -> None:
         """Note whether an EndpointSlice has endpoints that this server leaves to the cluster's own DNS."""
@@ -128,6 +155,7 @@ class Entry:
             for name in self.vmis:
                 self.contribute((Kind.VMI, name), ())
                 self.set_refused(name, None)
+                self.set_notes(name, ())
                 yield
             for name in self.slices:
                 self.contribute((Kind.ENDPOINT_SLICE, name), ())
@@ -213,9 +241,9 @@ class Entry:
             return
         had, has = (set(service.cluster_ips) if service else set() for service in (before, after))
         for address in had - has:
-            publication.point(address, remove=(name,), service=True)
+            publication.point(address, remove=(name,), rank=Rank.SERVICE)
         for address in has - had:
-            publication.point(address, add=(name,), service=True)
+            publication.point(address, add=(name,), rank=Rank.SERVICE)
 
 
 def _as_tuple(given: _Given) -> tuple[Host, ...]:

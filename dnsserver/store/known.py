@@ -7,6 +7,7 @@ from typing import cast
 
 from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, Service, VirtualMachineInstance
 from dnsserver.store.config import StoreConfig
+from dnsserver.store.guests import Guests
 from dnsserver.store.indexes import AddressIndex, PodIndex, SelectorIndex
 from dnsserver.store.observations import Observations
 from dnsserver.store.table import Table
@@ -28,6 +29,7 @@ class Known:
         self.selectors = SelectorIndex()
         self.owners = PodIndex()
         self.pod_addresses = AddressIndex()
+        self.guests = Guests(self.vmis, self.owners, self.observations)
         self.service_slices: dict[Key, set[str]] = {}  # Service -> the names of its EndpointSlices
         self.implied: set[str] = set()  # namespaces that exist because something is in them, while none is known
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from dnsserver.derive.aliases import port_alias, zonal
-from dnsserver.derive.apex import apex_records
+from dnsserver.derive.apex import apex_records, delegated_apex_records
 from dnsserver.derive.pods import insecure_pod, pod_owner, pod_records
 from dnsserver.names import InvalidNameError, Name, from_labels, is_dns1123_label, labels
 from dnsserver.store.config import StoreConfig
@@ -21,6 +21,16 @@ def publish_apexes(
     for origin in (*config.zones, *config.reverse_zones):
         reverse = origin in config.reverse_zones
         publication.fix(origin, apex_records(origin, servers, addresses, config.ttl, reverse=reverse))
+
+
+def publish_delegated(publication: Publication, config: StoreConfig) -> None:
+    """Set the names that every zone of `interfaces` has."""
+    interfaces = config.interfaces
+    if interfaces is None:
+        return
+    for origin in interfaces.zones:
+        records = delegated_apex_records(origin, interfaces.servers, config.addresses, interfaces.ttl)
+        publication.fix(origin, records)
 
 
 def publish_namespace(publication: Publication, config: StoreConfig, namespace: str, *, exists: bool) -> None:
@@ -72,6 +82,7 @@ class OtherNames:
         self._publication = publication
         self._servers: tuple[tuple[Name, ...], tuple[bytes, ...]] = (), config.addresses
         publish_apexes(publication, config, *self._servers)
+        publish_delegated(publication, config)
 
     def namespaces(self) -> Iterator[None]:
         """Set the names of namespaces, and note all that is in them."""

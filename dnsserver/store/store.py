@@ -14,20 +14,27 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from dnsserver.derive.complaint import Complaint
 from dnsserver.derive.endpoint import Endpoint
+from dnsserver.derive.interfaces import Machine, Unnamed
 from dnsserver.derive.observation import Observation
 from dnsserver.derive.vmi import Rule
 from dnsserver.events import Event, ListedPage, ListEnded, NotServed
 from dnsserver.names import Name
-from dnsserver.objects import Key, Kind, Service
+from dnsserver.objects import Key, Kind, Service, VirtualMachineInstance
 from dnsserver.store.changes import Changes
+from dnsserver.store.complaints import Complaints, Subject
 from dnsserver.store.config import StoreConfig
 from dnsserver.store.contributions import Contributions
+from dnsserver.store.entry import Entry
 from dnsserver.store.intake import Intake
+from dnsserver.store.interfaces import InterfaceNames
+from dnsserver.store.journal import Journal
 from dnsserver.store.known import Known
 from dnsserver.store.marks import Pending
 from dnsserver.store.names import OtherNames, fallbacks
 from dnsserver.store.publication import Publication
+from dnsserver.store.serials import NEVER
 from dnsserver.zone import Zone
 
 
@@ -42,15 +49,28 @@ class Store:
         self._intake = Intake(config, self._known, self._changes)
         self._inbox: deque[tuple[Event, float]] = deque()  # events to take in, and when they came
         self._round: Iterator[None] | None = None  # what is left of the round that was cut short
-        self._publication = Publication(
-            config.zones, config.reverse_zones, config.ttl, fallbacks(config), config.addresses
-        )
+        self._publication = Publication(config, fallbacks(config))
         self._contributions = Contributions(config, self._known, self._pending, self._publication)
+        self._complaints = Complaints(
+            self._known, self._pending.concerns, self._contributions.vmi_outcome, wanted=config.complaints
+        )
         self._names = OtherNames(config, self._known, self._pending, self._publication)
+        self._interfaces = InterfaceNames(config, self._known, self._pending.machines, self._publication)
         self._now = 0.0  # of the refresh that is at work,
-        self._next_serial = 0  # and what it says the serial shall be
-        self.serial = 0  # rises with every change of an object, whatever it changes in the zones; 0 before the sync
-        self.zones: tuple[Zone, ...] = self._publication.publish(0)
+        self._second = 0  # and the Unix time
+        self._serial = NEVER
+        self.version = 0  # another with every change of an object, whatever it changes in the zones
+        self.zones: tuple[Zone, ...] = self._publication.publish(0, 0.0)
+
+    @property
+    def config(self) -> StoreConfig:
+        """How the zones are made."""
+        return self._config
+
+    @property
+    def known(self) -> Known:
+        """The objects, and the indexes between them: for reading only."""
+        return self._known
 
     @property
     def synced(self) -> bool:
@@ -86,6 +106,21 @@ class Store:
         """Return the zone of that origin."""
         return next((zone for zone in self.zones if zone.origin == origin), None)
 
+    @property
+    def serial(self) -> int:
+        """The serial of what is made of the objects elsewhere: it rises with any change of them; 0 before the sync."""
+        return self._serial.value
+
+    def seal(self, now: float) -> float:
+        """Have no later content share the present `serial`; return in how many seconds none could anyway."""
+        left = self._serial.settles(now)
+        self._serial = self._serial.sealed()
+        return left
+
+    def journal(self, origin: Name, now: float) -> Journal | None:
+        """Return the journal of a zone, which is kept from then on; None where there is no such zone."""
+        return self._publication.journal(origin, now)
+
     def services(self) -> Iterator[Service]:
         """Yield every Service that is published."""
         return (service for service in self._known.services if self.exposed(service.namespace))
@@ -98,9 +133,33 @@ class Store:
         """Return the endpoints that a Service publishes."""
         return self._contributions.endpoints(key)
 
+    def entry(self, key: Key) -> Entry | None:
+        """Return a Service as it is published, for reading only; None where it is not, or not yet."""
+        return self._contributions.entry(key)
+
     def pod_namespace(self, address: bytes) -> str | None:
         """Return the namespace of the pod that has an address (`pods verified`)."""
         return next((namespace for namespace, _ in self._known.pod_addresses.pods(address)), None)
+
+    def want_guests(self, *, wanted: bool) -> None:
+        """Have `guests` know VMIs from the next refresh on, or no longer: that costs memory for every VMI."""
+        self._known.guests.want(wanted=wanted)
+
+    def guests(self, address: bytes) -> tuple[VirtualMachineInstance, ...]:
+        """Return the VMIs whose guests may ask from an address: at most one, but where networks overlap."""
+        return self._known.guests.at(address)
+
+    def take_complaints(self) -> dict[Key, Subject | None]:
+        """Return what has changed of why VMIs have no names since the last time; nothing unless the options ask."""
+        return self._complaints.take()
+
+    def complaint(self, key: Key, now: float) -> tuple[VirtualMachineInstance, Complaint] | None:
+        """Return a VMI and what keeps it from the name that it asks for; None where its owner has nothing to mend."""
+        return self._complaints.complaint(key, now)
+
+    def machine(self, key: Key, now: float) -> Machine | Unnamed | None:
+        """Return the names that a VMI has without a Service, or why it has none; None where it is not to have any."""
+        return self._interfaces.machine(key, now)
 
     def exposed(self, namespace: str) -> bool:
         """Say whether a namespace is published: it exists, and is among those that are asked for, if any are."""
@@ -122,11 +181,11 @@ class Store:
     def refresh(self, now: float, *, serial: int, limit: int | None = None) -> bool:
         """Derive what has changed and publish it; return False where `limit` small steps were not enough.
 
-        Nothing is seen before all of it is done: `zones` changes in one step, at the end. `serial` is what a changed
-        zone's serial shall be; it never goes back.
+        Nothing is seen before all of it is done: `zones` changes in one step, at the end. `serial` is the Unix time in
+        seconds (`serials`).
         """
         self._now = self._contributions.now = now
-        self._next_serial = serial
+        self._second = serial
         if self._round is None:
             self._round = self._work()
         steps = self._round if limit is None else islice(self._round, limit)
@@ -146,19 +205,23 @@ class Store:
             yield from self._changes.start()
         while True:
             yield from self._take_all()
+            yield from self._known.guests.prepare()
             yield from self._changes.expire(self._now)
             yield from self._names.namespaces()
             yield from self._contributions.expand()
             yield from self._contributions.derive()
+            yield from self._complaints.derive(self._now)
+            yield from self._interfaces.derive(self._now)
             yield from self._names.pods()
             self._names.apexes()
             yield from self._publication.prepare()
             # time went on while the round was cut short
             if not self._inbox and not self._known.observations.due(self._now):
                 break
-        self.zones = self._publication.publish(self._next_serial)
+        self.zones = self._publication.publish(self._second, self._now)
         if self._changes.count:
-            self.serial = max(self._next_serial, self.serial + 1)
+            self.version += 1
+            self._serial = self._serial.next(self._second, self._now)
             self._changes.count = 0
 
     def _take_all(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from dnsserver.wire.encode import (
     PLAIN_OPT,
     append_record,
     encode_error,
+    encode_notify,
     encode_query,
     encode_question_free,
     encode_reply,
@@ -31,8 +32,9 @@ from dnsserver.wire.format import (
     MalformedMessageError,
     MalformedQueryError,
 )
-from dnsserver.wire.query import parse_query, parse_question_free
+from dnsserver.wire.query import parse_query, parse_question_free, split_tsig
 from dnsserver.wire.response import ParsedResponse, Question, Record, parse_message, parse_response
+from dnsserver.wire.signature import Tsig, digest_input, encode_tsig
 from dnsserver.wire.text import (
     class_to_text,
     message_to_text,
@@ -64,13 +66,17 @@ __all__ = [
     "ParsedResponse",
     "Question",
     "Record",
+    "Tsig",
     "append_record",
     "class_to_text",
+    "digest_input",
     "encode_error",
+    "encode_notify",
     "encode_query",
     "encode_question_free",
     "encode_reply",
     "encode_stream",
+    "encode_tsig",
     "message_to_text",
     "parse_message",
     "parse_query",
@@ -79,6 +85,7 @@ __all__ = [
     "rcode_to_text",
     "rdata_to_text",
     "record_to_text",
+    "split_tsig",
     "text_to_type",
     "type_to_text",
 ]

@@ -67,6 +67,14 @@ def encode_query(query: Query) -> bytes:
     return message
 
 
+def encode_notify(ident: int, soa: RRset) -> bytes:
+    """Return the message that tells a secondary which version of a zone there is (RFC 1996, section 3.7)."""
+    question = soa.owner + TYPE_CLASS.pack(RRType.SOA, _IN)
+    (rdata,) = soa.rdatas
+    record = _POINTER_TO_QNAME + FIXED.pack(RRType.SOA, _IN, soa.ttl) + len(rdata).to_bytes(2, "big") + rdata
+    return HEADER.pack(ident, Opcode.NOTIFY << 11 | AA, 1, 1, 0, 0) + question + record
+
+
 def encode_reply(query: Query, reply: Reply, *, limit: int, padded_to: int = 0) -> bytes:
     """Return the response, of at most `limit` octets: 512 or more, so that question and OPT always fit.
 

@@ -5,6 +5,8 @@ Octets are read in time proportional to their number, and counts are checked bef
 
 import struct
 
+import msgspec
+
 from dnsserver.message import Edns, Query
 from dnsserver.names import MAX_LABEL, MAX_NAME, Name
 from dnsserver.records import Rcode, RRClass, RRType
@@ -21,8 +23,8 @@ from dnsserver.wire.format import (
     MalformedMessageError,
     MalformedQueryError,
     parse_options,
-    read_name,
 )
+from dnsserver.wire.signature import Tsig, encode_tsig, read_tsig, without_last
 
 # More records than these are not a query: counts are checked before anything is parsed, so work stays constant.
 _MAX_ANSWERS = 1  # NOTIFY carries the new SOA (RFC 1996, section 3.7)
@@ -45,7 +47,7 @@ def parse_query(wire: bytes) -> Query:
         raise MalformedQueryError("a query has one question (RFC 9619, section 4)")
     if answers > _MAX_ANSWERS or authorities > _MAX_AUTHORITIES or additionals > _MAX_ADDITIONALS:
         raise MalformedQueryError("more records than a query has")
-    end = _question_end(wire)
+    end = question_end(wire)
     if end + 4 > size:
         raise MalformedQueryError("the question is cut short")
     edns = fault = None
@@ -80,7 +82,7 @@ def parse_question_free(wire: bytes) -> Edns | None:
     return edns if fault is None else None
 
 
-def _question_end(wire: bytes) -> int:
+def question_end(wire: bytes) -> int:
     """Return the index behind QNAME, which starts the message and so has nothing to point to."""
     index = HEADER_SIZE
     try:
@@ -105,7 +107,7 @@ def _parse_extra_records(
     try:
         for position in range(total):
             owner = index
-            rrtype, rrclass, ttl, index, end = _next_record(wire, index)
+            rrtype, rrclass, ttl, index, end = next_record(wire, index)
             if rrtype == _OPT:
                 misplaced = edns is not None or wire[owner] != 0 or position < before
                 edns = Edns(rrclass, ttl >> 16 & 0xFF, ttl & DO != 0)
@@ -128,7 +130,7 @@ def _require(condition: bool, reason: str) -> None:
         raise MalformedQueryError(reason)
 
 
-def _next_record(wire: bytes, index: int) -> tuple[int, int, int, int, int]:
+def next_record(wire: bytes, index: int) -> tuple[int, int, int, int, int]:
     """Return type, class, TTL, and where RDATA starts and ends, of the record at an index."""
     try:
         index = _name_end(wire, index)
@@ -156,18 +158,33 @@ def _name_end(wire: bytes, index: int) -> int:
 def _tsig_refusal(wire: bytes, owner: int, start: int, end: int) -> MalformedQueryError:
     """Return the answer to a key that is not ours, and none is: NOTAUTH and BADKEY, unsigned (RFC 8945, 5.2.1)."""
     try:
-        key, _ = read_name(wire, owner, {})
-        algorithm, index = read_name(wire[:end], start, {})
-        mac_size = int.from_bytes(wire[index + 8 : index + 10], "big")
-        rest = index + 10 + mac_size
-        other_size = int.from_bytes(wire[rest + 4 : rest + 6], "big")
+        tsig = read_tsig(wire, owner, start, end)
+    except MalformedMessageError as error:
+        return MalformedQueryError(str(error))
+    refusal = encode_tsig(msgspec.structs.replace(tsig, mac=b"", error=BADKEY, other=b""))
+    if len(refusal) > end - owner:  # names that were compressed: an error larger than its query serves attackers alone
+        refusal = b""
+    return MalformedQueryError("signed with a key that is not known", Rcode.NOTAUTH, tsig=refusal)
+
+
+def split_tsig(wire: bytes) -> tuple[bytes, Tsig] | None:
+    """Return a message without its TSIG, and the TSIG; None where it has none, or is not whole.
+
+    It is a message of one question and no more records than a query has.
+    """
+    size = len(wire)
+    if size < HEADER_SIZE or not wire[11]:
+        return None
+    _, _, questions, answers, authorities, additionals = HEADER.unpack_from(wire)
+    if questions != 1 or answers > _MAX_ANSWERS or authorities > _MAX_AUTHORITIES or additionals > _MAX_ADDITIONALS:
+        return None
+    try:
+        owner = index = question_end(wire) + 4
+        for _ in range(answers + authorities + additionals):
+            owner = index
+            rrtype, rrclass, ttl, start, index = next_record(wire, owner)
+        if rrtype != _TSIG or rrclass != _ANY_CLASS or ttl:
+            return None
+        return without_last(wire, owner), read_tsig(wire, owner, start, index)
     except MalformedMessageError:
-        return MalformedQueryError("a name in TSIG is broken")
-    if rest + 6 + other_size != end:
-        return MalformedQueryError("TSIG is cut short or too long")
-    times, ident = wire[index : index + 8], wire[rest : rest + 2]
-    rdata = algorithm + times + struct.pack("!H2sHH", 0, ident, BADKEY, 0)
-    tsig = key + RECORD.pack(RRType.TSIG, RRClass.ANY, 0, len(rdata)) + rdata
-    if len(tsig) > end - owner:  # names that were compressed: an error larger than its query serves attackers alone
-        tsig = b""
-    return MalformedQueryError("signed with a key that is not known", Rcode.NOTAUTH, tsig=tsig)
+        return None

@@ -1,5 +1,6 @@
 """`k8s_external`: names from outside as a table, the apex, reverse names, whole zones, aliases, and refusals."""
 
+import asyncio
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import replace
@@ -95,6 +96,7 @@ class Source(Plugin):
     def __init__(self, services: Iterable[Service] = SERVICES) -> None:
         self.synced = True
         self.serial = 1700000000
+        self.left = 0.0  # seconds
         self.all = {one.key: one for one in services}
         self.looked = 0
 
@@ -104,8 +106,8 @@ class Source(Plugin):
         return self.serial
 
     def seal(self) -> float:
-        """Have given nothing out in this second."""
-        return 0.0
+        """Say how long the serial may still be shared."""
+        return self.left
 
     def services(self) -> Iterable[Service]:
         """Return all."""
@@ -505,6 +507,23 @@ async def test_whole_zones(headless: bool) -> None:
     assert {f"{name}.example.com.".lower() for name, _ in answered if not name.startswith("HTTP.")} <= owners
     assert not any("in-apex" in owner for owner in owners)
     assert plugin.transferable(from_text("testns.example.com")) is None
+
+
+async def test_a_transfer_waits() -> None:
+    """A zone is given away once nothing else can have its serial, as it was when it was asked for."""
+    plugin = External(Config(ZONES))
+    plugin._source = source = Source()
+    source.left = 0.05
+    origin = from_text("example.com")
+    before = plugin.transferable(origin)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    waiting = asyncio.create_task(plugin.settled(origin))
+    await asyncio.sleep(0)
+    source.serial += 1
+    assert await waiting is before
+    assert loop.time() - began >= 0.049  # timers are a millisecond early at most
+    assert await plugin.settled(from_text("example.org")) is None
 
 
 # -- options -----------------------------------------------------------------------------------------------------------

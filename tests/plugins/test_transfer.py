@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dnsserver import app, corefile
+from dnsserver import app
+from dnsserver.admin.addresses import Address
 from dnsserver.message import Client, Query, Reply, Transport
 from dnsserver.names import Name, from_text, to_text
-from dnsserver.plugins.plugin import Context, Plugin, PluginError, Request
-from dnsserver.plugins.transfer import Rule, Transfer, Transferable, whole_rrsets
-from dnsserver.plugins.transfer import parse as parse_transfer
+from dnsserver.plugins.plugin import Plugin, PluginError, Request
+from dnsserver.plugins.transfer import Rule, Transfer
+from dnsserver.plugins.transferring.content import Content, in_order
+from dnsserver.plugins.transferring.versions import Transferable
 from dnsserver.records import Rcode, RRset, RRType, srv
 from dnsserver.responder import IncrementalQuery
 from dnsserver.wire import Record, parse_response, record_to_text
@@ -202,11 +204,13 @@ async def test_udp(world: World) -> None:
 
 @pytest.mark.parametrize("transport", [Transport.TCP, Transport.TLS])
 async def test_versions(world: World, transport: Transport, caplog: pytest.LogCaptureFixture) -> None:
-    """The client's own version is one SOA; every other one, older or newer, is answered with the whole zone."""
+    """The present version and newer ones are one SOA (RFC 1995, section 2); an older one is the whole zone."""
     caplog.set_level(logging.INFO)
-    same = await transfer(Source(zone()), world=world, transport=transport, qtype=RRType.IXFR, serial=SERIAL)
-    assert (same.answer, same.authoritative, same.stream) == ((zone().soa,), True, None)
-    for serial in (0, 1, SERIAL - 1, SERIAL + 1, 2**32 - 1):
+    for serial in (SERIAL, SERIAL + 1, SERIAL + 2**31):
+        same = await transfer(Source(zone()), world=world, transport=transport, qtype=RRType.IXFR, serial=serial)
+        assert (same.answer, same.authoritative, same.stream) == ((zone().soa,), True, None)
+    caplog.records[1:] = []
+    for serial in (0, 1, SERIAL - 1, SERIAL + 1 + 2**31, 2**32 - 1):
         reply = await transfer(Source(zone()), world=world, transport=transport, qtype=RRType.IXFR, serial=serial)
         assert sent(reply) == [("cluster.local.", RRType.SOA)] * 2
     assert [record.getMessage() for record in caplog.records][:2] == [
@@ -217,8 +221,8 @@ async def test_versions(world: World, transport: Transport, caplog: pytest.LogCa
 
 async def test_an_ixfr_that_says_no_version(world: World) -> None:
     """Without the SOA there is no telling what to send."""
-    with pytest.raises(PluginError, match="without one SOA in its authority section"):
-        await transfer(Source(zone()), world=world, qtype=RRType.IXFR)
+    reply = await transfer(Source(zone()), world=world, qtype=RRType.IXFR)
+    assert (reply.rcode, reply.authoritative, reply.stream) == (Rcode.FORMERR, False, None)
 
 
 # -- content -----------------------------------------------------------------------------------------------------------
@@ -293,7 +297,8 @@ async def test_multicluster_and_orphans(world: World) -> None:
 def test_very_many_names() -> None:
     """They come in the order of their labels from the right, and no step to the next of them is a long one."""
     total = 4000
-    rrsets = whole_rrsets(zone(*(addresses(f"vm{number}.s{number % 2}.ns.svc", "10.0.0.1") for number in range(total))))
+    names = (f"vm{number}.s{number % 2}.ns.svc" for number in range(total))
+    rrsets = in_order(Content(zone(*(addresses(one, "10.0.0.1") for one in names))))
     owners = [to_text(one.owner) if one.rdatas else "" for one in rrsets]
     assert ",".join(owners).count(",,,") >= 2  # one pause for each run that was sorted: four for each Service
     pauses = [place for place, owner in enumerate(owners) if not owner]
@@ -379,7 +384,7 @@ def test_zones_of_the_rule() -> None:
     (plugin,) = parse("transfer", "transfer {\nto 192.0.2.1\n}\ntransfer CLUSTER.local 10.0.0.0/8 {\nto *\n}")
     assert isinstance(plugin, Transfer)
     assert plugin.rules == (
-        Rule((from_text("example.com"),), frozenset({bytes((192, 0, 2, 1))})),
+        Rule((from_text("example.com"),), frozenset({bytes((192, 0, 2, 1))}), (Address("192.0.2.1", 53),)),
         Rule((ORIGIN, from_text("10.in-addr.arpa")), None),
     )
 
@@ -390,7 +395,10 @@ REFUSALS = [
         "transfer {\nto\n}",
         "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'to'",
     ),
-    ("transfer {\nfrom 1.2.3.4\n}", "unknown property 'from', expecting to"),
+    ("transfer {\nfrom 1.2.3.4\n}", "unknown property 'from', expecting to or key"),
+    ("transfer {\nto *\nkey\n}", "Wrong argument count or unexpected line ending after 'key', expecting key NAME"),
+    ("transfer {\nto *\nkey a\nkey b\n}", "Corefile:5 - Error during parsing: a second 'key', expecting key NAME"),
+    ("transfer {\nto *\nkey a..b\n}", "key 'a..b' is no domain name, expecting key NAME"),
     ("transfer {\nto * {\nx\n}\n}", "'to' has no block of its own"),
     ("transfer {\nto 192.0.2.0/24\n}", "invalid address '192.0.2.0/24', expecting '*' or an address such as"),
     ("transfer {\nto 192.0.2.1 ns.example.org\n}", "invalid address 'ns.example.org', expecting"),
@@ -404,10 +412,16 @@ def test_refusals(text: str, message: str) -> None:
     assert message in refusal("transfer", text)
 
 
-def test_a_port_is_warned_about() -> None:
-    """It would be where NOTIFY goes, and none is sent."""
-    warnings: list[str] = []
-    (block,) = corefile.parse(". {\ntransfer {\nto 192.0.2.1:5300 192.0.2.2\n}\n}\n").blocks
-    context = Context(zones=(ORIGIN,), folder=Path(), port=53, warn=warnings.append)
-    parse_transfer(block.directives, context)
-    assert warnings == ["plugin/transfer: the port of '192.0.2.1:5300' has no effect: secondaries are not notified"]
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("to 192.0.2.1:5300 192.0.2.2", ["192.0.2.1:5300", "192.0.2.2:53"]),
+        ("to * [2001:db8::1]:54\nto 2001:db8::1 *", ["[2001:db8::1]:54", "[2001:db8::1]:53"]),
+        ("to *", []),
+    ],
+)
+def test_who_is_told(options: str, told: list[str]) -> None:
+    """NOTIFY goes to every address, at its port; anybody is nobody."""
+    (plugin,) = parse("transfer", f"transfer {{\n{options}\n}}")
+    assert isinstance(plugin, Transfer)
+    assert [str(one) for one in plugin.rules[0].notify] == told

@@ -157,7 +157,7 @@ def test_many_names_of_one_address(count: int) -> None:
 
 def test_a_name_that_is_told_twice() -> None:
     """An address has it once, and it is gone when it is taken away once."""
-    publication = Publication((ZONE,), (IN_ADDR,), 5)
+    publication = Publication(StoreConfig(zones=(ZONE,), reverse_zones=(IN_ADDR,)))
     for _ in range(2):
         publication.point(packed("10.244.0.1"), add=(ZONE,))
     assert publication.endpoint_names(packed("10.244.0.1")) == (ZONE,)

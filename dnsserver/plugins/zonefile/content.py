@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from dnsserver.names import Name, fold, from_labels, is_at_or_below, labels, to_text
+from dnsserver.names import Name, fold, from_labels, is_at_or_below, order_key, to_text
 from dnsserver.records import RRClass, RRset, RRType
 from dnsserver.wire import class_to_text, type_to_text
 from dnsserver.wire.masterfile import Entry, MasterFileError
@@ -24,11 +24,6 @@ class Content:
     zone: Zone
     proofs: tuple[OrderKey, ...] = ()  # the names that have NSEC, in canonical order; none: the zone is not signed
     notes: tuple[str, ...] = ()  # what the operator should know of
-
-
-def order_key(name: Name) -> OrderKey:
-    """Return what names are sorted by (RFC 4034, section 6.1)."""
-    return labels(name)[::-1]
 
 
 def name_of(key: OrderKey) -> Name:

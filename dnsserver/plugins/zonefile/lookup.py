@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from dnsserver.message import Query, Reply
-from dnsserver.names import MAX_NAME, ROOT, Name, ancestors, fold, from_labels, is_at_or_below, parent
-from dnsserver.plugins.zonefile.content import BESIDE_ALIAS, DNAME, Content, name_of, order_key
+from dnsserver.names import MAX_NAME, ROOT, Name, ancestors, fold, from_labels, is_at_or_below, order_key, parent
+from dnsserver.plugins.zonefile.content import BESIDE_ALIAS, DNAME, Content, name_of
 from dnsserver.records import Rcode, RRset, RRType
 
 MAX_CHAIN = 10  # aliases followed inside a zone, as in CoreDNS

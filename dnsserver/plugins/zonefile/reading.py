@@ -84,11 +84,14 @@ class ZoneFile:
         for note in self._content.notes if self._content is not None else ():
             warn(f"plugin/file: {note}")
 
-    async def watch(self, interval: float) -> None:
-        """Look at the file again and again, every so many seconds."""
+    async def watch(self, interval: float, published: Callable[[], None] = lambda: None) -> None:
+        """Look at the file again and again, every so many seconds; call `published` when there is other content."""
         while True:
             await asyncio.sleep(interval)
+            before = self._content
             await self.update()
+            if self._content is not before:
+                published()
 
     async def update(self) -> None:
         """Take the content of files that have changed, where it is new and whole; or else log why not."""

@@ -1,0 +1,1 @@
+"""What plugin `tsig` is made of: `keyfile` (files with keys)."""
