@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from errno import EADDRNOTAVAIL, EAFNOSUPPORT
+from errno import EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT
 from inspect import isawaitable
 
 from dnsserver.fastpath import FastPath, ReadyAnswers
@@ -13,6 +13,7 @@ from dnsserver.server import Dispatcher, Response
 from dnsserver.setup import ANYWHERE, TLS, ListenAddress, Terms
 from dnsserver.transports import ListenerLostError, Roster, TransportStats, serve_tcp, serve_udp
 
+_ATTEMPTS = 10  # to find a port that is free for both
 GRACE = 5.0  # seconds that answers in flight and open TCP connections get at the end
 
 
@@ -123,12 +124,27 @@ class Listener:
 
     async def _bind(self, host: str) -> tuple[str, int]:
         """Listen at one address: TCP first, so that a port that was 0 is the same for both."""
-        name = self.place.server
-        tcp = serve_tcp(
+        for _ in range(_ATTEMPTS):
+            bound = await self._hold(self._tcp(host))
+            if self.place.scheme == TLS:
+                return bound
+            try:
+                await self._hold(self._udp(host, bound[1]))
+            except OSError as error:
+                if self.place.port or error.errno != EADDRINUSE:
+                    raise
+                await self._open.pop().aclose()  # any port will do, and this one was free for TCP alone
+            else:
+                return bound
+        raise OSError(EADDRINUSE, os.strerror(EADDRINUSE))
+
+    def _tcp(self, host: str) -> AbstractAsyncContextManager[tuple[str, int]]:
+        """Return TCP at one address."""
+        return serve_tcp(
             self,
             host,
             self.place.port,
-            server_name=name,
+            server_name=self.place.server,
             stats=self._stats,
             on_lost=self._lost,
             limits=lambda: self.service.terms.limits,
@@ -137,20 +153,19 @@ class Listener:
             table=self.service.ready.table,
             grace=GRACE,
         )
-        bound = await self._hold(tcp)
-        if self.place.scheme != TLS:
-            udp = serve_udp(
-                self,
-                host,
-                bound[1],
-                server_name=name,
-                table=self.service.ready.table,
-                stats=self._stats,
-                on_lost=self._lost,
-                grace=GRACE,
-            )
-            await self._hold(udp)
-        return bound
+
+    def _udp(self, host: str, port: int) -> AbstractAsyncContextManager[tuple[str, int]]:
+        """Return UDP at one address."""
+        return serve_udp(
+            self,
+            host,
+            port,
+            server_name=self.place.server,
+            table=self.service.ready.table,
+            stats=self._stats,
+            on_lost=self._lost,
+            grace=GRACE,
+        )
 
     async def _hold(self, listener: AbstractAsyncContextManager[tuple[str, int]]) -> tuple[str, int]:
         """Open one socket, until `close`."""

@@ -9,7 +9,7 @@ import signal
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import aiohttp
@@ -239,9 +239,13 @@ async def test_plugin_error_at_start() -> None:
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
 async def test_dns_listener_in_use(kind: socket.SocketKind) -> None:
-    """The error names the address, the port and the reason; plugins that had started are stopped."""
+    """The error names the address, the port and the reason; plugins that had started are stopped.
+
+    An address that another process would share gets no share of its queries.
+    """
     notes: list[str] = []
     with closing(socket.socket(socket.AF_INET, kind)) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         if kind is socket.SOCK_STREAM:
             taken.listen()
@@ -250,6 +254,26 @@ async def test_dns_listener_in_use(kind: socket.SocketKind) -> None:
             await App(setup_with(Probe(notes), port=port), quiet=True).run()
     assert str(caught.value) == f"cannot listen on 127.0.0.1 port {port}: Address already in use"
     assert notes[-1] == "probe ends"
+
+
+async def test_a_port_that_is_free_for_tcp_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where any port will do, another one is taken."""
+    original, tried = Listener._udp, list[int]()
+
+    def udp(self: Listener, host: str, port: int) -> AbstractAsyncContextManager[tuple[str, int]]:
+        tried.append(port)
+        if len(tried) == 1:
+            taken.bind((host, port))
+        return original(self, host, port)
+
+    monkeypatch.setattr(Listener, "_udp", udp)
+    app = App(setup_with(Probe([])), quiet=True)
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as taken:
+        async with running(app):
+            await bound(app)
+            (address,) = app.bound.values()
+            assert address[1] == tried[1] != tried[0]
+            assert await addresses(address) == ANSWER
 
 
 async def test_http_listener_in_use() -> None:

@@ -13,7 +13,7 @@ from itertools import islice
 
 from dnsserver.fast import compiled, layout
 from dnsserver.fast.datagrams import Datagram, datagram
-from dnsserver.fast.rendering import Node, render
+from dnsserver.fast.rendering import Denial, Node, render
 from dnsserver.fast.table import Answers, Cell, FastZone, Tally, Way, new_tally
 from dnsserver.names import Name, fold, is_at_or_below
 from dnsserver.wire import HEADER_SIZE
@@ -21,6 +21,7 @@ from dnsserver.zone import Zone
 
 _LAST_UDP = Way.UDP6
 _AT_ONCE = 20_000  # entries that are forgotten in one go: a millisecond or so
+_RENDERING = 100  # steps of preparing that rendering one name counts for
 
 if compiled.LAYOUT != layout.SIZES_IN_C:
     raise ImportError(f"compiled from other sources: {compiled.LAYOUT}, expected {layout.SIZES_IN_C}")
@@ -37,6 +38,8 @@ class ReadyTable:
         self._zones: list[FastZone] = []
         self._names: Iterator[tuple[FastZone, Name]] | None = None  # still to be noted; None: all are
         self._swept = True  # False while what was known before is being forgotten
+        self._shown: tuple[bool, list[Denial]] | None = None  # what the zones that loops see were made of
+        self._asked: dict[Name, None] = {}  # names that were ready before they changed
         self._ways = list(Way)  # of each reader; the first are the event loop's
         self._idle: list[int] = []  # readers whose loops have ended
         self._counted: dict[int, bytes] = {}  # memory of each reader as it was for `tallies`
@@ -64,9 +67,14 @@ class ReadyTable:
                 self._begin_anew()
 
     def _change(self, names: Iterable[Name]) -> None:
-        """Move on to zones in which names differ."""
+        """Move on to zones in which names differ; those that were ready `prepare` makes ready again.
+
+        Whoever asked for them asks again, and a loop that had to pass the question on would cost more than that.
+        """
         gone = []
         for name in names:
+            if self.core.has(name):
+                self._asked[name] = None
             self.core.say(name, exists=True)
             if not any(fast.zone.lists(name) for fast in self._zones):
                 gone.append(name)
@@ -77,6 +85,8 @@ class ReadyTable:
     def _begin_anew(self) -> None:
         """Say nothing, then forget everything, then note which names exist; what is not done here `prepare` does."""
         self.core.put_zones(b"")
+        self._shown = None
+        self._asked.clear()
         self._swept = False
         self._names = ((fast, name) for fast in tuple(self._zones) for name in fast.zone.names())
         with suppress(MemoryError):
@@ -90,7 +100,11 @@ class ReadyTable:
         return self._swept
 
     def _put_zones(self) -> None:
-        self.core.put_zones(layout.zones(self._zones, all_noted=self._names is None))
+        """Have loops see the zones; changes within a second share a serial, and then nothing of them is another."""
+        made_of = self._names is None, [fast.denial for fast in self._zones]
+        if made_of != self._shown:
+            self.core.put_zones(layout.zones(self._zones, all_noted=self._names is None))
+            self._shown = made_of
 
     def prepare(self, limit: int) -> bool:
         """Note at most so many of the names that exist; say whether nothing more can be done.
@@ -99,7 +113,7 @@ class ReadyTable:
         that remains so until there is another version of a zone.
         """
         try:
-            return self._forget(limit) and self._note(limit)
+            return self._forget(limit) and self._note(limit) and self._render_again(max(1, limit // _RENDERING))
         except MemoryError:
             self._begin_anew()
             return True
@@ -117,6 +131,14 @@ class ReadyTable:
             self._put_zones()
         return self._names is None
 
+    def _render_again(self, limit: int) -> bool:
+        """Render so many names that were ready before they changed; say whether none is left."""
+        for name in list(islice(self._asked, limit)):
+            del self._asked[name]
+            if not self.core.has(name):  # else somebody has asked meanwhile
+                self._render(name)
+        return not self._asked
+
     def respond(self, wire: bytes, way: Way = Way.UDP4) -> bytes | None:
         """Return the response to a message, None where it is the responder's to answer."""
         response = self.core.answer(wire, way, way <= _LAST_UDP)
@@ -125,10 +147,14 @@ class ReadyTable:
         return response
 
     def _learn(self, wire: bytes) -> bool:
-        """Render the name that is asked for, if it is one that a zone lists; say whether there is something new."""
+        """Render the name that is asked for; say whether there is something new."""
         name = _asked(wire)
+        return not self.core.has(name) and self._render(name)
+
+    def _render(self, name: Name) -> bool:
+        """Render a name, if it is one that a zone lists; say whether it is."""
         fast = next((one for one in self._zones if is_at_or_below(name, one.zone.origin)), None)
-        if fast is None or not self._swept or self.core.has(name) or not fast.has(name) or not fast.zone.lists(name):
+        if fast is None or not self._swept or not fast.has(name) or not fast.zone.lists(name):
             return False
         found = render(fast.zone, name) or Node({}, closed=False)
         with suppress(MemoryError):

@@ -22,6 +22,7 @@ OTHER_TYPES = frozenset({*DECIDED_TYPES, RRType.ANY, RRType.AXFR, RRType.IXFR, R
 _POINTER = 0xC000
 _NAMES_IN_SOA = 3  # with its owner
 _ROTATED = (RRType.A, RRType.AAAA)
+_NOT_RENDERED = (RRType.SOA, RRType.SRV)  # another with each change of the zone; with addresses, nearly always
 _MANY = OWN_UDP_SIZE // 16  # records of any RRset that does not fit in a datagram
 
 
@@ -69,8 +70,8 @@ def render(zone: Zone, name: Name) -> Node | None:
 
 def _rendered(zone: Zone, name: Name, rrset: RRset) -> Rendered | None:
     """Render one RRset, if it can be."""
-    if len(rrset.rdatas) > _MANY or rrset.rrtype == RRType.SOA:
-        return None  # too long, or another with each change of the zone
+    if len(rrset.rdatas) > _MANY or rrset.rrtype in _NOT_RENDERED:
+        return None
     query = Query(0, name, name, rrset.rrtype)
     reply = answer(zone, query, synced=True)
     if reply.additional or reply.authority or reply.answer != (rrset,) or rrset.owner != name:
@@ -78,9 +79,9 @@ def _rendered(zone: Zone, name: Name, rrset: RRset) -> Rendered | None:
     body = _body(query, reply)
     if HEADER_SIZE + len(name) + QUESTION_TAIL + len(body) > OWN_UDP_SIZE:
         return None
-    upper = bytes(name.upper())
-    lower = _body(msgspec.structs.replace(query, qname=upper), reply) != body
-    rotates = rrset.rrtype in _ROTATED and len(rrset.rdatas) > 1
+    addresses = rrset.rrtype in _ROTATED  # which have no letters
+    lower = not addresses and _body(msgspec.structs.replace(query, qname=bytes(name.upper())), reply) != body
+    rotates = addresses and len(rrset.rdatas) > 1
     return Rendered(len(rrset.rdatas), body, _size(query, reply), lower, rotates)
 
 

@@ -75,10 +75,15 @@ def _threads(table: Answers | None) -> int:
 
 
 def _sockets(host: str, port: int, count: int) -> Iterator[socket.socket]:
-    """Yield bound sockets, among which the kernel shares out clients; a caller that stops owns those it has got."""
-    for _ in range(count):
-        sock = bind(host, port, socket.SOCK_DGRAM, shared=count > 1)
+    """Yield bound sockets, among which the kernel shares out clients; a caller that stops owns those it has got.
+
+    The first is bound alone: where another process has the address already, it must not get a share of its queries.
+    """
+    for number in range(count):
+        sock = bind(host, port, socket.SOCK_DGRAM, shared=number > 0)
         try:
+            if count > 1:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             port = bound_address(sock)[1]  # the same for all where it was 0
         except BaseException:

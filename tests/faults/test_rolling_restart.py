@@ -21,7 +21,7 @@ async def test_f30_rolling_restart(tmp_path: Path, *, streams: bool, reset: bool
             api.put(value)
         for one in api.replicas:
             one.catch_up()
-        async with faulted(api, tmp_path) as bed:
+        async with faulted(api, tmp_path, paced=False) as bed:  # the pace is that of one fault; these follow each other
             await bed.calm()
             lists = {resource: len(listed(api, resource)) for resource in (VMIS, "services")}
             for number in range(len(LAGS)):
