@@ -126,6 +126,17 @@ def _vmi_id(name: str) -> str:
     return f"{name[:_HASHED_PREFIX]}-{digest}"
 
 
+def same_labels(one: VirtualMachineInstance, other: VirtualMachineInstance) -> bool:
+    """Say whether the pods of two VMIs surely have the same labels; a label may repeat its VMI's name or node."""
+    mine, its = one.shape, other.shape
+    return (
+        (one.name, one.packed_uid, one.hostname, one.node) == (other.name, other.packed_uid, other.hostname, other.node)
+        and mine.label_keys == its.label_keys
+        and mine.label_values == its.label_values
+        and mine.inject == its.inject
+    )
+
+
 def selects(service: Service, vmi: VirtualMachineInstance) -> bool:
     """Say whether the Service's selector matches the VMI's pod; no selector matches nothing (getServicesForPod)."""
     return bool(service.selector) and all(pod_label(vmi, key) == value for key, value in service.selector.items())

@@ -6,6 +6,7 @@ Each change keeps the indexes of `Known` right, and notes in `Pending` what has 
 from collections.abc import Iterable, Iterator
 from typing import cast
 
+from dnsserver.derive.vmi import same_labels
 from dnsserver.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, Service, VirtualMachineInstance
 from dnsserver.store.config import StoreConfig
 from dnsserver.store.entry import Source
@@ -140,9 +141,10 @@ class Changes:
             self._known.observations.remember(previous, value, now)
         elif previous is not None:
             self._known.observations.forget(previous.key)
-        for one in (previous, value):
-            if one is not None:
-                self._mark_vmi(one)
+        if previous is not None and (value is None or not same_labels(previous, value)):
+            self._mark_vmi(previous)
+        if value is not None:
+            self._mark_vmi(value)
         for uid in self._known.owners.set_pods(previous, value):
             for key in self._known.owners.slices(uid):
                 one_slice = self._known.slices.get(key)

@@ -1,11 +1,11 @@
 """The Services as they are published: what VMIs and EndpointSlices contribute to each; no I/O, no clock."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from dnsserver.derive.endpoint import Endpoint
 from dnsserver.derive.service import service_name, slice_endpoints
-from dnsserver.derive.vmi import Published, Refused, Rule, vmi_endpoints
+from dnsserver.derive.vmi import Published, Refused, Rule, selects, vmi_endpoints
 from dnsserver.names import MAX_NAME
 from dnsserver.objects import EndpointSlice, Key, Kind, Service, VirtualMachineInstance
 from dnsserver.store.config import StoreConfig
@@ -14,6 +14,7 @@ from dnsserver.store.known import Known
 from dnsserver.store.marks import Marks, Pending
 from dnsserver.store.publication import Publication
 
+_FEW = 4  # Services that are tried on each VMI sooner than its labels are looked up
 _NOT_MEANT = frozenset({Rule.HEADLESS, Rule.SELECTOR})  # refusals of VMIs that are not the Service's anyway
 
 
@@ -44,11 +45,28 @@ class Contributions:
             namespace, names = self._pending.whole.popitem()
             for name in names:
                 yield from self._expand_service((namespace, name))
-            for vmi in self._known.vmis.in_namespace(namespace).values():
-                for name in self._known.selectors.services(vmi):
+            selecting = [one for one in self._services(namespace, names) if one.headless and one.selector]
+            for vmi in self._known.vmis.in_namespace(namespace).values() if selecting else ():
+                for name in self._selecting(selecting, vmi):
                     if name in names:
                         self._pending.marks((namespace, name)).vmis.add(vmi.name)
                 yield
+
+    def _services(self, namespace: str, names: Iterable[str]) -> Iterator[Service]:
+        """Yield those of a namespace's Services that there are."""
+        for name in names:
+            service = self._known.services.get((namespace, name))
+            if service is not None:
+                yield service
+
+    def _selecting(self, services: Sequence[Service], vmi: VirtualMachineInstance) -> Iterable[str]:
+        """Return the names of those Services that select a VMI, or of all that do.
+
+        A few are tried; of many the index knows which to try.
+        """
+        if len(services) <= _FEW:
+            return [one.name for one in services if selects(one, vmi)]
+        return self._known.selectors.services(vmi)
 
     def _expand_service(self, key: Key) -> Iterator[None]:
         """Note all that contributes to a Service now, and its EndpointSlices; its VMIs are looked for together."""

@@ -16,6 +16,7 @@ from dnsserver.derive.vmi import (
     host_label,
     pod_label,
     pod_labels,
+    same_labels,
     selects,
 )
 from dnsserver.objects import Kind, Port, Service, VirtualMachineInstance
@@ -456,3 +457,23 @@ def test_ports(ports: list[Json], wanted: tuple[Port, ...]) -> None:
 def test_nothing_known_of_pods() -> None:
     """No slices at all is the default."""
     assert PodAddresses() == NO_PODS
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ({"addresses": ("10.244.0.8",), "phase": "Failed", "subdomain": "web"}, True),
+        ({"labels": {"app": "web"}}, False),
+        ({"labels": {"app": "db", "tier": "front"}}, False),
+        ({"hostname": "web"}, False),
+        ({"uid": "another"}, False),
+        ({"name": "vm2"}, False),
+        ({"annotations": {"sidecar.istio.io/inject": "false"}}, False),
+        ({"node": "node2"}, False),  # which a label may repeat
+    ],
+)
+def test_same_labels(options: Json, same: bool) -> None:
+    """Whatever may change a pod's labels counts, and nothing else."""
+    before, after = vmi(), vmi(**options)
+    assert same_labels(before, after) is same
+    assert not same or pod_labels(before) == pod_labels(after)
