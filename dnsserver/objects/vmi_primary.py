@@ -6,6 +6,7 @@ what is publishable, with the reason.
 
 import ipaddress
 from collections.abc import Callable
+from functools import lru_cache
 from sys import intern
 
 from dnsserver.objects.ports import Port, valid_number
@@ -135,11 +136,14 @@ def _binding_rules(
     if pod is None or interface is None:
         return ()
     if interface.masquerade is not None:
-        inner = (
-            ipaddress.ip_network(pod.vm_network_cidr or DEFAULT_VM_CIDR, strict=False),
-            ipaddress.ip_network(pod.vm_ipv6_network_cidr or DEFAULT_VM_IPV6_CIDR, strict=False),
-        )
-        return ((lambda address: any(address in one for one in inner), "inside the guest's masquerade network"),)
+        return _masquerade(pod.vm_network_cidr or DEFAULT_VM_CIDR, pod.vm_ipv6_network_cidr or DEFAULT_VM_IPV6_CIDR)
     if interface.bridge is not None and "guest-agent" not in (reported.info_source or ""):
         return ((lambda address: address.version == 6, "the pod's IPv6 does not reach a bridged guest"),)
     return ()
+
+
+@lru_cache(maxsize=64)  # nearly every VMI has the same two, and parsing them is a tenth of decoding it
+def _masquerade(*networks: str) -> tuple[tuple[_Rule, str], ...]:
+    """Return the rule that leaves out what is in a guest's own networks. Raises `ValueError` for text that is none."""
+    inner = [ipaddress.ip_network(one, strict=False) for one in networks]
+    return ((lambda address: any(address in one for one in inner), "inside the guest's masquerade network"),)
