@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dnsserver.corefile import parse
+from tests.chart.helm import HELM, corefile, find, render
 from tests.cluster.control_plane import CRD
 from tests.harness import serving
 from tests.kind.environment import HERE
@@ -35,6 +37,17 @@ def test_crd_is_that_of_the_control_plane() -> None:
     assert all("subresources" not in version for version in (*mine["versions"], *other["versions"]))
 
 
+@pytest.mark.skipif(not HELM.exists(), reason="no helm: `make tools` fetches it, as `.ci/run` does")
+def test_values_serve_the_scenarios() -> None:
+    """The chart with these values answers for the zones that the scenarios ask for, and may list VMs."""
+    rendered = render(HERE / "values.yaml")
+    (block,) = parse(corefile(rendered)).blocks
+    (plugin,) = (one for one in block.directives if one.name == "kubernetes")
+    assert plugin.args == ("cluster.local", "in-addr.arpa", "ip6.arpa")
+    rules = find(rendered, "ClusterRole")["rules"]
+    assert any("virtualmachineinstances" in rule["resources"] and "list" in rule["verbs"] for rule in rules)
+
+
 async def test_the_real_vm_would_have_its_name(tmp_path: Path) -> None:
     """What KubeVirt makes of the VM, with an address, is published under the name that the test in kind asks for."""
     namespace, service, machine = documents("vm.yaml")
@@ -53,6 +66,6 @@ async def test_the_real_vm_would_have_its_name(tmp_path: Path) -> None:
     service["spec"]["ipFamilies"] = ["IPv4"]  # the API server adds them
     manifest = tmp_path / "objects.json"
     manifest.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [namespace, service, vmi]}))
-    corefile = f"cluster.local {{\n bind 127.0.0.1\n kubernetes {{\n  manifests {manifest}\n }}\n}}\n"
-    async with serving(corefile, tmp_path) as server:
+    text = f"cluster.local {{\n bind 127.0.0.1\n kubernetes {{\n  manifests {manifest}\n }}\n}}\n"
+    async with serving(text, tmp_path) as server:
         assert await server.texts(REAL) == ["10.244.0.9"]
