@@ -23,7 +23,7 @@ from dnsserver.wire import type_to_text
 from dnsserver.zone import Zone
 
 _MAX_KEPT = 64  # names of a zone that are compared, one after the other, with one that is asked for the first time
-_STEPS = 2000  # of preparing in one turn of the event loop: a millisecond or so
+_STEPS = 500  # of preparing in one turn of the event loop: a millisecond or so
 _FAMILIES = {Way.UDP4: ("udp", "1"), Way.UDP6: ("udp", "2"), Way.TCP4: ("tcp", "1"), Way.TCP6: ("tcp", "2")}
 
 
