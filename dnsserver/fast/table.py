@@ -294,13 +294,13 @@ class Table:
 
         Names that do not exist differ from each other in front of one that does: of them, nothing is kept.
         """
-        start, size = 0, len(folded)
-        while start < size and 0 < folded[start] <= MAX_LABEL:
-            label = folded[start + 1 : start + 1 + folded[start]]
-            start += 1 + folded[start]
-            gap = self._gaps.get(folded[start:])
+        start, size, gaps = 0, len(folded), self._gaps
+        while start < size and 0 < (length := folded[start]) <= MAX_LABEL:
+            start += 1 + length
+            gap = gaps.get(folded[start:])
             if gap is None:
                 continue
+            label = folded[start - length : start]
             answer, above, apart = gap
             below = answer.zone.zone.tree.get(above)  # as it is now; `bytes` are the only label
             if label in apart or label[0] == _UNDERSCORE or size > MAX_NAME + QUESTION_TAIL:
