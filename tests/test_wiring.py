@@ -4,7 +4,6 @@ import asyncio
 import configparser
 import json
 import re
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from dnsserver.setup import set_up
 from dnsserver.wire import encode_query, parse_response
 from tests.build import namespace_json, service_json, vmi_json
 from tests.harness import Serving, ask_tcp, ask_udp, question, rdata_text, serving
+from tests.respdiff.servers import find
 
 ROOT = Path(__file__).parent.parent
 SNIPPET = re.compile(r"<!-- check: ([^\n]+?) -->\n+```(?:\w*)\n(.*?)```", re.DOTALL)
@@ -116,7 +116,8 @@ def configuration(kind: str, text: str, folder: Path, port: int, server: int) ->
 async def resolving(command: tuple[str, ...], folder: Path) -> AsyncIterator[None]:
     """Run a resolver within the block."""
     with (folder / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+        program = find(command[0]) or command[0]
+        process = await asyncio.create_subprocess_exec(program, *command[1:], stdout=log, stderr=log)
         try:
             yield
             assert process.returncode is None, (folder / "log").read_text()
@@ -153,7 +154,7 @@ async def served(folder: Path) -> AsyncIterator[Serving]:
 
 
 @pytest.mark.parametrize("kind", [
-    pytest.param(kind, marks=pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed"))
+    pytest.param(kind, marks=pytest.mark.skipif(find(program) is None, reason=f"{program} is not installed"))
     for kind, program in RESOLVERS.items()
 ])  # fmt: skip
 async def test_resolver(kind: str, tmp_path: Path) -> None:
