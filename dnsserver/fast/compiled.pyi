@@ -16,6 +16,9 @@ class Core:
         Raises `MemoryError`: the name is in doubt where it was never noted, and what was noted before stays else.
         """
 
+    def make_room(self, names: int) -> None:
+        """Have room for so many more names. Raises `MemoryError`."""
+
     def put_zones(self, zones: bytes) -> None:
         """Answer from these zones, or with no octets from none. Raises `MemoryError`, and the old ones stay."""
 

@@ -35,6 +35,7 @@ cdef extern from *:
     const uint64_t layout[12]
     void* look(table*, const uint8_t*, size_t)
     bint is_node(void*)
+    void* grow(table*, uint64_t)
     void* say(table*, const uint8_t*, size_t, void*)
     void put_zones(table*, void*)
     bint sweep(table*, uint64_t)
@@ -79,6 +80,9 @@ cdef class Core:
         if node:  # there is a place for it now
             say(self.table, name, len(name), copied(node))
 
+    def make_room(self, uint64_t names):
+        MADE(grow(self.table, names))
+
     def put_zones(self, bytes zones not None):
         put_zones(self.table, copied(zones) if zones else NULL)
 
@@ -108,8 +112,7 @@ cdef class Loop:
         self.loop = <loop*>MADE(calloc(1, sizeof(loop)))
         self.core, self.loop.table, self.loop.reader = core, core.table, &core.table.reader[reader]
         core.table.readers = max(core.table.readers, reader + 1)
-        self.loop.fd, self.loop.port = fd, port
-        self.loop.queue[0], self.loop.queue[1] = queue_end, queue_start
+        self.loop.fd, self.loop.port, self.loop.queue[0], self.loop.queue[1] = fd, port, queue_end, queue_start
 
     def __dealloc__(self):
         free(self.loop)

@@ -133,16 +133,16 @@ static void set(struct table *table, struct entry *entry, struct node *node) {
         retire(table, old);
 }
 
-/* Have room for one more name: no more than three quarters are ever used. Returns 0 without memory. */
-static int grow(struct table *table) {
+/* Have room for so many more names: no more than three quarters are ever used. Returns NULL without memory. */
+static struct names *grow(struct table *table, uint64_t more) {
     struct names *old = table->names, *new;
     uint64_t size = 64;
-    if (old && (table->used + 1) * 4 <= (old->mask + 1) * 3)
-        return 1;
-    while (size < (table->present + 1) * 2)
+    if (old && (table->used + more) * 4 <= (old->mask + 1) * 3)
+        return old;
+    while (size < (table->present + more) * 2)
         size *= 2;
     if (!(new = calloc(1, sizeof *new + size * sizeof *new->entry)))
-        return 0;
+        return NULL;
     new->mask = size - 1;
     for (uint64_t i = 0; old && i <= old->mask; i++) /* in this order the new one is filled nearly in a row */
         if (old->entry[i].hash && old->entry[i].node != GONE)
@@ -150,7 +150,7 @@ static int grow(struct table *table) {
     table->used = table->present;
     STORE(table->names, new);
     retire(table, old);
-    return 1;
+    return new;
 }
 
 /* Say of a name that it exists (NULL), that it does not (GONE), or what it answers: a node, which is the table's from
@@ -159,7 +159,7 @@ static struct entry *say(struct table *table, const uint8_t *name, size_t length
     uint64_t hash = table->hash(name, length) | TAKEN;
     struct entry *entry = table->names ? entry_of(table->names, hash) : NULL;
     if (!entry || !entry->hash) {
-        if (!grow(table))
+        if (!grow(table, 1))
             return NULL;
         entry = entry_of(table->names, hash);
         STORE(entry->node, GONE);

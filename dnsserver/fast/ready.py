@@ -95,6 +95,8 @@ class ReadyTable:
     def _forget(self, limit: int) -> bool:
         """Forget so many of the old entries; once there are none answer from the zones, but for what is missing."""
         if not self._swept and self.core.sweep(limit):
+            # at once, for growing little by little would move ever more names in one go
+            self.core.make_room(sum(fast.zone.size + len(fast.zone.tree) for fast in self._zones))
             self._swept = True
             self._put_zones()
         return self._swept
