@@ -46,6 +46,8 @@ without its underscores. A running server's zones can be had with `dig axfr` whe
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for what went wrong, 2 for a wrong command line."""
     given = list(sys.argv[1:] if argv is None else argv)
+    if not given and called_by_kubectl():  # who types that looks for help, and would serve at port 53 in place of it
+        _parser().error("kubectl dnsserver needs a command, such as explain NAME")
     if given[:1] == ["dump"]:
         return _dump(_dump_parser().parse_intermixed_args(given[1:]))
     if given[:1] == ["query"]:
@@ -64,6 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except KeyboardInterrupt:
         return EXIT_FAILED
+
+
+def called_by_kubectl(argv: Sequence[str] | None = None) -> bool:
+    """Say whether this is `kubectl dnsserver`: kubectl runs the program of that name."""
+    return Path((sys.argv if argv is None else argv)[0]).stem == "kubectl-dnsserver"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -224,7 +231,7 @@ def _explain(words: Sequence[str]) -> int:
     from dnsserver import explaining
     from dnsserver.admin.lines import LineWriter
 
-    kubectl = explaining.called_by_kubectl()
+    kubectl = called_by_kubectl()
     parser = _Parser(
         prog=f"{'kubectl dnsserver' if kubectl else 'dnsserver'} explain",
         description="Say which objects and rules make or prevent an answer, and what to change.",

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -27,6 +26,7 @@ from dnsserver.explain import (
     parse_question,
 )
 from dnsserver.explain.text import Style, explanation_lines
+from dnsserver.names import is_dns1123_label
 from dnsserver.plugins.inspect import around, others
 from dnsserver.plugins.kubernetes import Kubernetes
 from dnsserver.setup import Setup
@@ -91,9 +91,28 @@ def check(arguments: argparse.Namespace) -> str:
         return "--server does not go with --manifests or -conf: one reads objects, the other asks a server"
     if through and (local or arguments.server):
         return f"--{through[0]} is for asking through the API server, and goes with neither --server nor --manifests"
-    if arguments.type and _vmi(arguments) is not None:
-        return "vmi/NAME takes no type"
-    return ""
+    if arguments.service and not all(map(is_dns1123_label, arguments.service.split("/", 1))):
+        return f"--service is a Service's NAME or NAMESPACE/NAME, not {arguments.service}"
+    if arguments.port and not is_dns1123_label(arguments.port):
+        return f"--port is a port's number or name, not {arguments.port}"
+    return _wrong_name(arguments)
+
+
+def _wrong_name(arguments: argparse.Namespace) -> str:
+    """Return what is wrong with NAME, or with what goes with it; empty for nothing."""
+    if not arguments.name:
+        return "NAME is empty"
+    kind, slash, rest = arguments.name.partition("/")
+    if _vmi(arguments) is None:
+        if slash and kind.isalpha():  # other slashes are those of names such as 0/25.2.0.192.in-addr.arpa
+            return f"an object is written vmi/NAME or vmi/NAME/NAMESPACE, not {arguments.name}"
+        return "-n goes with vmi/NAME alone: other names have their namespace in them" if arguments.namespace else ""
+    name, said, namespace = rest.partition("/")
+    if not name or "/" in namespace or bool(said) != bool(namespace):
+        return f"an object is written vmi/NAME or vmi/NAME/NAMESPACE, not {arguments.name}"
+    if namespace and arguments.namespace not in ("", namespace):
+        return f"{arguments.name} and -n {arguments.namespace} are two namespaces"
+    return "vmi/NAME takes no type" if arguments.type else ""
 
 
 def names_a_cluster(arguments: argparse.Namespace) -> list[str]:
@@ -262,8 +281,3 @@ def style_of(stream: TextIO, color: str, environ: Mapping[str, str] | None = Non
     except (UnicodeEncodeError, LookupError):
         return Style(colour=wanted, unicode=False)
     return Style(colour=wanted)
-
-
-def called_by_kubectl(argv: Sequence[str] | None = None) -> bool:
-    """Say whether this is `kubectl dnsserver`: kubectl runs the program of that name."""
-    return Path((sys.argv if argv is None else argv)[0]).stem == "kubectl-dnsserver"

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dnsserver.cli import main
+from dnsserver.cli import called_by_kubectl, main
 from dnsserver.explain.text import Style
-from dnsserver.explaining import _kubeconfig, called_by_kubectl, style_of
+from dnsserver.explaining import _kubeconfig, style_of
 from tests import build
 from tests.fakes.api_server import FakeApiServer
 from tests.harness import serving
@@ -124,6 +124,16 @@ USAGE = [  # arguments, a part of the error
     ((NAME, "--context", "a", "--server", "http://a"), "--context is for asking through the API server"),
     (("vmi/vm1", "A", "--manifests", OBJECTS), "vmi/NAME takes no type"),
     ((NAME, "-o", "yaml"), "invalid choice"),
+    (("", "--manifests", OBJECTS), "NAME is empty"),
+    ((NAME, "-n", "ns1", "--manifests", OBJECTS), "-n goes with vmi/NAME alone"),
+    (("vmi/vm1/ns1", "-n", "ns2", "--manifests", OBJECTS), "vmi/vm1/ns1 and -n ns2 are two namespaces"),
+    (("vmi/", "--manifests", OBJECTS), "NAME or vmi/NAME/NAMESPACE, not vmi/"),
+    (("vmi/vm1/", "--manifests", OBJECTS), "NAMESPACE, not vmi/vm1/"),
+    (("vmi/a/b/c", "--manifests", OBJECTS), "NAMESPACE, not vmi/a/b/c"),
+    (("pod/vm1", "--manifests", OBJECTS), "NAMESPACE, not pod/vm1"),
+    ((NAME, "--service", "a/b/c"), "NAME or NAMESPACE/NAME, not a/b/c"),
+    ((NAME, "--service", "a?b"), "NAME or NAMESPACE/NAME, not a?b"),
+    ((NAME, "--port", "80/x"), "a port's number or name, not 80/x"),
 ]
 
 
@@ -429,3 +439,12 @@ def test_kubectl_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
         with pytest.raises(SystemExit):
             main(["explain", "--help"])
         assert capsys.readouterr().out.startswith(f"usage: {usage} explain ")
+
+
+def test_kubectl_without_a_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not become a server."""
+    monkeypatch.setattr(sys, "argv", ["kubectl-dnsserver"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert "kubectl dnsserver needs a command, such as explain NAME" in capsys.readouterr().err

@@ -2,12 +2,14 @@
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from dnsserver.admin.addresses import Address, InvalidAddressError, parse_address
@@ -16,6 +18,15 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 _FINISH = 1.0  # seconds that a request under way may go on for once its listener has closed
 _BACKLOG = 128
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Say whether a line is about more than a request that is no HTTP: only its client need be told."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log = logging.getLogger("http")
+_log.addFilter(_is_a_fault)
 
 
 class AdminError(Exception):
@@ -103,7 +114,7 @@ class _Listener:
         self._connections = connections
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_FINISH)
+        self._runner = web.AppRunner(application, access_log=None, logger=_log, shutdown_timeout=_FINISH)
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:

@@ -8,7 +8,7 @@ from dnsserver.derive.vmi import Fact
 from dnsserver.explain.draft import Draft
 from dnsserver.explain.hosts import explain_host
 from dnsserver.explain.looking import Looking
-from dnsserver.explain.machines import explain_machine
+from dnsserver.explain.machines import explain_machine, note_own_zone
 from dnsserver.explain.others import (
     explain_fixed,
     explain_namespace_name,
@@ -83,6 +83,7 @@ def explaining(
     if reply.rcode == Rcode.NOERROR and not reply.answer:
         explain_type(draft, found.types)
     elif reply.rcode == Rcode.NXDOMAIN and not place.reverse:
+        note_own_zone(draft)
         note_search_path(draft)
     _explain_alias(draft, reply)
     passed_on = place.served.after if reply.rcode != Rcode.NOERROR and place.served.falls_through(place.name) else None

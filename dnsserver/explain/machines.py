@@ -3,6 +3,7 @@
 The store keeps no refusals of these: the rule that names a VMI's interfaces is asked again, of one VMI.
 """
 
+from contextlib import suppress
 from ipaddress import ip_address
 
 from dnsserver.derive.interfaces import InterfaceRule, Machine, Unnamed, interface_label, vmi_label
@@ -11,6 +12,7 @@ from dnsserver.explain.draft import Draft
 from dnsserver.explain.looking import Looking, alike, below, collect
 from dnsserver.explain.scope import explain_namespace
 from dnsserver.explain.values import Check, ObjectRef
+from dnsserver.names import InvalidNameError, from_labels, to_text
 from dnsserver.objects import VirtualMachineInstance
 
 _STATE = (Rule.PHASE, Rule.DELETING, Rule.READY)
@@ -28,8 +30,9 @@ def explain_machine(draft: Draft) -> Looking[None]:
             yield from _explain_vmi(draft, "", vmi, namespace)
         case [interface, vmi, namespace]:
             yield from _explain_vmi(draft, interface, vmi, namespace)
-        case parts:
+        case [*above, namespace] as parts:
             _explain_shape(draft, ".".join(parts))
+            _note_dots(draft, above, namespace)
 
 
 def _explain_vmi(draft: Draft, interface: str, vmi: str, namespace: str) -> Looking[None]:
@@ -42,6 +45,7 @@ def _explain_vmi(draft: Draft, interface: str, vmi: str, namespace: str) -> Look
         draft.refused(Check.VMI, f"there is no VirtualMachineInstance {namespace}/{vmi}", facts=(fact,))
         for other in (yield from alike(draft.known.vmis.in_namespace(namespace), vmi)):
             draft.near(f"there is a VMI {namespace}/{other}", below(draft, vmi_label(other).decode(), namespace))
+        _note_dots(draft, [interface, vmi], namespace)
         return
     about = ObjectRef("VirtualMachineInstance", namespace, found.name)
     draft.passed(Check.VMI, "the VirtualMachineInstance is there", about=about)
@@ -56,6 +60,26 @@ def _explain_shape(draft: Draft, text: str) -> None:
         draft.passed(Check.NAME, "names of VMIs are below it")
         return
     draft.refused(Check.NAME, facts=(Fact("name", "<vmi>.<namespace> or <interface>.<vmi>.<namespace>", text),))
+
+
+def _note_dots(draft: Draft, above: list[str], namespace: str) -> None:
+    """Point to a VMI whose name has dots, which are several labels elsewhere (KubeSecondaryDNS), and here are one."""
+    for count in (0, 1):  # labels of an interface in front
+        vmi = ".".join(above[count:])
+        if "." in vmi and draft.known.vmis.get((namespace, vmi)) is not None:
+            label = vmi_label(vmi).decode()
+            name = below(draft, *above[:count], label, namespace)
+            draft.near(f"VMI {namespace}/{vmi} has one label here: {label}", name)
+
+
+def note_own_zone(draft: Draft) -> None:
+    """Point to a VMI's name that needs no Service where it was asked for below Services."""
+    interfaces, labels = draft.place.store.config.interfaces, draft.place.labels
+    above = labels[:-1] if labels[-1:] == (b"svc",) else labels
+    for origin in interfaces.zones if interfaces is not None and len(above) in (2, 3) else ():
+        with suppress(InvalidNameError):
+            if draft.exists(name := from_labels(above, origin)):
+                draft.near(f"names of VMIs that need no Service are in {to_text(origin)}", name)
 
 
 def _find(draft: Draft, label: str, namespace: str) -> Looking[VirtualMachineInstance | None]:

@@ -291,7 +291,10 @@ def _address(option: Property, index: int) -> Address:
         pass
     try:
         address = parse_address(text)
-        return Address(str(ipaddress.ip_address(address.host)), address.port or _PORT)
+        host = str(ipaddress.ip_address(address.host))
     except (InvalidAddressError, ValueError) as error:
         expected = "expecting '*' or an address such as 192.0.2.1 or 2001:db8::1"
         raise option.error(f"invalid address '{text}', {expected}", index) from error
+    if not address.port:
+        raise option.error(f"invalid address '{text}', expecting a port from 1 to 65535", index)
+    return Address(host, address.port)

@@ -134,8 +134,22 @@ async def test_too_many_connections() -> None:
         second.close()
 
 
-async def test_failing_handler() -> None:
-    """A handler that fails is a 500, and the listener goes on."""
+@pytest.mark.parametrize(
+    "request_line",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n"],
+)
+async def test_what_is_no_http(request_line: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told to who sent it, and fills no log: whoever reaches the port could."""
+    async with AdminServers().route(ANY_PORT, "/", saying("ok")) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(request_line)
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 Bad Request\r\n")
+        writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_failing_handler(caplog: pytest.LogCaptureFixture) -> None:
+    """A handler that fails is a 500 and logged, and the listener goes on."""
     http = AdminServers()
 
     async def fail(_request: web.Request) -> web.Response:
@@ -144,6 +158,7 @@ async def test_failing_handler() -> None:
     async with http.route(ANY_PORT, "/", fail) as address, http.route(ANY_PORT, "/ok", saying("ok")):
         assert (await get(address, "/"))[0] == 500
         assert await get(address, "/ok") == (200, "ok")
+    assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
 
 
 @pytest.mark.parametrize("text", ["localhost:0", ":0", "[::1]:0"])

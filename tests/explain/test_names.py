@@ -337,6 +337,8 @@ MACHINES = [  # name below vm.test, the rule that refuses ("" for none), a part 
     (f"{'a' * 45}__{sha256(b'a' * 70).hexdigest()[:16]}.ns1", "", "VirtualMachineInstance"),
     ("ns", "type", "the name server's name"),
     ("dotted_name.ns1", "", "VirtualMachineInstance"),
+    ("dotted.name.ns1", "vmi", "VMI ns1/dotted.name has one label here: dotted_name"),
+    ("default.dotted.name.ns1", "name", "VMI ns1/dotted.name has one label here: dotted_name"),
 ]
 
 
@@ -355,6 +357,16 @@ def test_names_without_a_service(name: str, rule: str, part: str) -> None:
     assert (found.refusal.rule if found.refusal else "") == rule
     assert part in _everything(found)
     assert found.resolves is not bool(rule)
+
+
+@pytest.mark.parametrize("name", ["lan.vm1.ns1", "lan.vm1.ns1.svc", "lan.vm1.ns1.cluster.local", "vm1.ns1"])
+def test_names_without_a_service_that_are_asked_for_below_services(name: str) -> None:
+    """Where there is no such Service, the zone that has the name is told."""
+    one = wired(with_interface(vmi_json(), "lan", "192.168.1.5"))
+    found = explained_objects((NS, one), name, config=config(interfaces=InterfacesConfig((INTERFACES,))))
+    near = {each.name: each.text for each in found.near_misses}
+    whole = name.partition(".ns1")[0] + ".ns1.vm.test."
+    assert near.get(whole) == "names of VMIs that need no Service are in vm.test."
 
 
 def test_imported() -> None:

@@ -403,6 +403,7 @@ REFUSALS = [
     ("transfer {\nto 192.0.2.0/24\n}", "invalid address '192.0.2.0/24', expecting '*' or an address such as"),
     ("transfer {\nto 192.0.2.1 ns.example.org\n}", "invalid address 'ns.example.org', expecting"),
     ("transfer {\nto ns.example.org:53\n}", "invalid address 'ns.example.org:53', expecting"),
+    ("transfer {\nto 192.0.2.1:0\n}", "invalid address '192.0.2.1:0', expecting a port from 1 to 65535"),
 ]
 
 
