@@ -37,7 +37,8 @@ def _join(labels: Iterable[bytes], origin: bytes) -> bytes:
     wire = bytearray()
     for label in labels:
         if not 0 < len(label) <= MAX_LABEL:
-            raise InvalidNameError(f"a label has 1 to {MAX_LABEL} octets, not {len(label)}: {label[:80]!r}")
+            which = f": {label[:80]!r}" if label else ""
+            raise InvalidNameError(f"a label has 1 to {MAX_LABEL} octets, not {len(label)}{which}")
         wire.append(len(label))
         wire += label
     wire += origin

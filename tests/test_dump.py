@@ -201,7 +201,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 WRONG_WORDS = [  # arguments, what stands on stderr
-    (["a..b"], "dnsserver dump: argument ZONE: 'a..b' is not a zone: a label has 1 to 63 octets, not 0: b'' (see "),
+    (["a..b"], "dnsserver dump: argument ZONE: 'a..b' is not a zone: a label has 1 to 63 octets, not 0 (see "),
     (["--timeout", "0"], "'0' is not a number of seconds"),
     (["-p", "53"], "unrecognized arguments: -p"),
 ]
