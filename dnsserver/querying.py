@@ -7,10 +7,12 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dnsserver.message import Edns, Query
 from dnsserver.names import InvalidNameError, fold, spelled_from_text
 from dnsserver.records import Rcode, RRType
+from dnsserver.upstream.endpoint import Endpoint, InvalidTargetError, parse_target
 from dnsserver.wire import (
     TC,
     MalformedMessageError,
@@ -27,6 +29,7 @@ EPILOG = """The words may be in any order:
   dnsserver query @10.96.0.53 web.db.shop.svc.vm.example.org
   dnsserver query @10.96.0.53 -p 1053 vm.example.org SOA +tcp
   dnsserver query @dnsserver.dns.svc web.db.shop.svc.vm.example.org AAAA +short
+  dnsserver query web.db.shop.svc.vm.example.org      asks the first name server of /etc/resolv.conf
 
 Exit codes: 0 for an answer, which may be that there is no such name; 1 for none, or for a failure such as SERVFAIL or
 REFUSED; 2 for a wrong command line.
@@ -34,6 +37,7 @@ REFUSED; 2 for a wrong command line.
 _PORT = 53
 _TRIES = 3  # over UDP, where a datagram may be lost
 _EDNS = Edns(1232)
+_RESOLV_CONF = Path("/etc/resolv.conf")
 _ANSWERS = (Rcode.NOERROR, Rcode.NXDOMAIN)
 
 
@@ -49,7 +53,7 @@ class NoAnswerError(Exception):
 class Request:
     """What is asked of whom."""
 
-    server: str  # an address, or a name that this machine's resolver knows
+    server: str  # an address, or a name that this machine's resolver knows; empty for the resolver itself
     name: bytes  # wire form, as it was spelled
     rrtype: int = RRType.A
     tcp: bool = False
@@ -58,7 +62,7 @@ class Request:
 
 def add_arguments(parser: argparse.ArgumentParser, port: Callable[[str], int]) -> None:
     """Add what follows `query`; `port` parses a port number."""
-    parser.add_argument("words", nargs="+", metavar="WORD", help="@SERVER NAME [TYPE] [+tcp] [+short]")
+    parser.add_argument("words", nargs="+", metavar="WORD", help="[@SERVER] NAME [TYPE] [+tcp] [+short]")
     parser.add_argument("-p", "--port", metavar="N", type=port, default=_PORT, help="the server's port (53)")
     parser.add_argument("--timeout", metavar="SECONDS", type=float, default=2.0, help="of each try (2); UDP has three")
 
@@ -70,8 +74,8 @@ def parse_words(words: Sequence[str]) -> Request:
     rest = [word for word in words if word[0:1] not in ("@", "+")]
     if unknown := sorted(flags - {"+tcp", "+short"}):
         raise UsageError(f"unknown flag {unknown[0]}, expecting +tcp or +short")
-    if len(servers) != 1 or not servers[0]:
-        raise UsageError("expecting one @SERVER")
+    if len(servers) > 1 or "" in servers:
+        raise UsageError("expecting one @SERVER, or none for that of /etc/resolv.conf")
     if len(rest) not in (1, 2):
         raise UsageError("expecting NAME and perhaps TYPE")
     try:
@@ -82,15 +86,16 @@ def parse_words(words: Sequence[str]) -> Request:
         rrtype = text_to_type(rest[1]) if rest[1:] else RRType.A
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return Request(servers[0], name, rrtype, "+tcp" in flags, "+short" in flags)
+    return Request("".join(servers), name, rrtype, "+tcp" in flags, "+short" in flags)
 
 
 def ask(request: Request, port: int, timeout: float) -> tuple[int, str]:
     """Ask, and return an exit code and a text. Raises `NoAnswerError`."""
+    server = request.server or resolver()
     try:
-        found = socket.getaddrinfo(request.server, port, type=socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(server, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:  # the latter for what no name can be
-        raise NoAnswerError(f"{request.server}: {_reason(error)}") from error
+        raise NoAnswerError(f"{server}: {_reason(error)}") from error
     family, address = found[0][0], found[0][4]
     query = Query(
         id=secrets.randbelow(1 << 16),
@@ -115,6 +120,15 @@ def ask(request: Request, port: int, timeout: float) -> tuple[int, str]:
     milliseconds = (time.monotonic() - started) * 1000
     last = f";; {len(wire)} octets from {address[0]}#{port} over {transport} in {milliseconds:.1f} ms\n"
     return code, f"{message_to_text(wire).rstrip()}\n\n{last}"
+
+
+def resolver(path: Path = _RESOLV_CONF) -> str:
+    """Return the address of the first name server that this machine asks. Raises `NoAnswerError`."""
+    try:
+        found = parse_target(str(path), lambda _: path.read_text())
+    except InvalidTargetError as error:
+        raise NoAnswerError(str(error)) from error
+    return next(one.host for one in found if isinstance(one, Endpoint))  # a file names nothing else
 
 
 def _reason(error: Exception) -> str:

@@ -38,6 +38,7 @@ cluster.local {{
     [
         ("@127.0.0.1 a.test", querying.Request("127.0.0.1", from_text("a.test"))),
         ("a.test AAAA @::1 +tcp", querying.Request("::1", from_text("a.test"), 28, tcp=True)),
+        ("a.test", querying.Request("", from_text("a.test"))),
         ("+short @dns.example a.test TYPE65", querying.Request("dns.example", from_text("a.test"), 65, short=True)),
     ],
 )
@@ -49,7 +50,6 @@ def test_words(words: str, expected: querying.Request) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("a.test", "expecting one @SERVER"),
         ("@ a.test", "expecting one @SERVER"),
         ("@a @b a.test", "expecting one @SERVER"),
         ("@127.0.0.1", "expecting NAME and perhaps TYPE"),
@@ -125,6 +125,18 @@ def answer(query: bytes, *, ident: int | None = None, rcode: int = 0) -> bytes:
         struct.pack("!6H", parse_query(query).id if ident is None else ident, 0x8400 | rcode, 1, 0, 0, 0)
         + query[12 : query.index(b"\0", 12) + 5]
     )
+
+
+def test_the_machine_s_own_resolver(tmp_path: Path) -> None:
+    """Asked where no server is named: the first of resolv.conf."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("# nameserver 192.0.2.1\nsearch a.test\nnameserver 10.96.0.10\nnameserver 10.96.0.11\n")
+    assert querying.resolver(conf) == "10.96.0.10"
+    conf.write_text("search a.test\n")
+    with pytest.raises(querying.NoAnswerError, match="no nameservers found"):
+        querying.resolver(conf)
+    with pytest.raises(querying.NoAnswerError):
+        querying.resolver(tmp_path / "none")
 
 
 REQUEST = querying.Request("127.0.0.1", from_text("a.test"))

@@ -116,6 +116,33 @@ def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+@pytest.mark.skipif(not PROMTOOL.exists(), reason="no promtool: `make tools` takes it from Debian's package")
+def test_a_replica_that_is_started_again_and_again_is_noticed(tmp_path: Path) -> None:
+    """The start-up probe ends what never lists everything; nothing is scraped in between."""
+    labels = 'namespace="dns",pod="a",cluster="1"'
+    firing = 'ALERTS{alertname="DnsserverNotSynced",alertstate="firing",'
+    started = "0x9 stale _x4 " * 5  # five minutes each, then two and a half without it, in steps of 30 s
+    case = {
+        "interval": "30s",
+        "input_series": [{"series": f"dnsserver_synced{{{labels}}}", "values": f"{started}1x20"}],
+        "promql_expr_test": [
+            {
+                "expr": f"{firing}{labels}}}",
+                "eval_time": when,
+                "exp_samples": [{"labels": f'{firing}severity="critical",{labels}}}', "value": 1}] * fires,
+            }
+            for when, fires in (("8m", 0), ("22m", 1), ("36m", 1), ("40m", 0))
+        ],
+    }
+    (tmp_path / "alerts.yaml").write_text(ALERTS)
+    path = tmp_path / "tests.yaml"
+    path.write_text(
+        yaml.safe_dump({"rule_files": ["alerts.yaml"], "evaluation_interval": "30s", "tests": [case]}, sort_keys=False)
+    )
+    ended = subprocess.run((str(PROMTOOL), "test", "rules", str(path)), check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 def test_alerts_say_what_to_do() -> None:
     """Each has a severity, a summary and a description, and a row in the page for operators."""
     page = (CHART.parents[1] / "docs" / "operations.md").read_text()

@@ -72,6 +72,30 @@ def test_every_object_is_ours(values: Path | None) -> None:
             assert one["metadata"]["labels"]["app.kubernetes.io/instance"] == RELEASE
 
 
+def test_common_labels_and_annotations_are_on_every_object() -> None:
+    """Those of the operator and of `helm test` too."""
+    on = {"enabled": True}
+    monitors: list[JSON] = [
+        {"serviceMonitor": on, "prometheusRule": on, "dashboard": on},
+        {"podMonitor": on},
+    ]
+    for metrics in monitors:
+        values = {"commonLabels": {"a": "b"}, "commonAnnotations": {"c": "d"}, "metrics": metrics, "networkPolicy": on}
+        for one in render(values):
+            assert one["metadata"]["labels"]["a"] == "b", one["kind"]
+            assert one["metadata"]["annotations"]["c"] == "d", one["kind"]
+
+
+@pytest.mark.parametrize("secret", ["tls", "vm.example.org-tls", f"{'a' * 200}.b"])
+def test_volumes_of_secrets_have_names_that_the_api_takes(secret: str) -> None:
+    """A Secret's name may have dots and 253 characters, a volume's may not."""
+    objects = render({"extraSecrets": [{"name": secret, "mountPath": "/s"}]})
+    (volume,) = [one for one in pod(objects)["spec"]["volumes"] if "secret" in one]
+    assert volume["secret"]["secretName"] == secret
+    assert re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", volume["name"])
+    assert volume["name"] in {one["name"] for one in container(objects)["volumeMounts"]}
+
+
 @pytest.mark.parametrize("values", [None, *CI], ids=lambda one: one.stem if one else "default")
 def test_what_refers_to_what(values: Path | None) -> None:
     """Services, budgets, policies and monitors select the pods; ports have names there; volumes are mounted."""
@@ -135,10 +159,15 @@ WRONG = [  # values, what the error names
     ({"image": {"digest": "sha256:abc"}}, "digest"),
     ({"kind": "StatefulSet"}, "kind"),
     ({"dnsPolicy": "default"}, "dnsPolicy"),
+    ({"dnsPolicy": "None"}, "dnsPolicy"),  # which the API takes only with a dnsConfig
     ({"extraSecrets": [{"name": "tls"}]}, "mountPath"),
     ({"livenessProbe": {"enabled": True, "path": "/"}}, "path"),
     ({"metrics": {"serviceMonitor": {"interval": "often"}}}, "interval"),
     ({"zoneFiles": [{"filename": "../x", "contents": ""}]}, "filename"),
+    ({"service": {"name": "dns.example"}}, "name"),  # a Service's name is a label
+    ({"service": {"name": "53"}}, "name"),  # and begins with a letter
+    ({"fullnameOverride": "dns.example"}, "fullnameOverride"),
+    ({"service": {"trafficDistribution": "preferClose"}}, "trafficDistribution"),
 ]
 
 
@@ -167,6 +196,27 @@ CONFLICTS = [  # values, what the error says
     ({"metrics": {"serviceMonitor": ON, "podMonitor": ON}}, "count everything twice"),
     ({"metrics": {"serviceMonitor": ON, "service": {"enabled": False}}}, "needs metrics.service.enabled"),
     ({"lameduck": 20}, "terminationGracePeriodSeconds must be more than lameduck and 10 s, 30"),
+    ({"existingConfigMap": "coredns", "rollOnConfigChange": True}, "not for existingConfigMap"),
+    ({"existingConfigMap": "coredns", "zoneFiles": [{"filename": "a", "contents": ""}]}, "not for existingConfigMap"),
+    ({"rbac": {"create": False, "extraRules": [{"verbs": ["list"]}]}}, "rbac.extraRules needs rbac.create"),
+    ({"networkPolicy": ON, "hostNetwork": True, "ports": {"dns": 1053}}, "does nothing for pods on the node's network"),
+    ({"inspect": ON | {"port": 8181}}, "inspect.port and ports.ready are the same port"),
+    ({"ports": {"dns": 9153}}, "the port dns-tcp (9153/TCP, 53/TCP of the Service) has the number or the name"),
+    (
+        {"ports": {"extra": [{"name": "ready", "containerPort": 1, "servicePort": 1, "protocol": "TCP"}]}},
+        "the port ready (1/TCP, 1/TCP of the Service) has the number or the name of another one",
+    ),
+    (
+        {"ports": {"extra": [{"name": "more", "containerPort": 5300, "servicePort": 53, "protocol": "UDP"}]}},
+        "the port more (5300/UDP, 53/UDP of the Service) has the number or the name of another one",
+    ),
+    ({"podLabels": {"app.kubernetes.io/name": "x"}}, "pods are selected by it"),
+    ({"commonLabels": {"app.kubernetes.io/instance": "x"}}, "pods are selected by it"),
+    ({"stubDomain": {"zones": ["a.test"], "interfaces": ["a.test"]}}, "which is one of stubDomain.zones"),
+    ({"autoscaling": ON | {"minReplicas": 7}}, "minReplicas is more than"),
+    ({"proportionalAutoscaler": ON | {"min": 3, "max": 2}}, "proportionalAutoscaler.min is more than"),
+    ({"service": {"loadBalancerSourceRanges": ["192.0.2.0/24"]}}, "need service.type LoadBalancer"),
+    ({"service": {"externalTrafficPolicy": "Local"}}, "needs service.type LoadBalancer or NodePort"),
     ({"terminationGracePeriodSeconds": 15}, "terminationGracePeriodSeconds must be more than lameduck and 10 s, 15"),
 ]
 
@@ -231,18 +281,31 @@ OPTIONS: list[tuple[JSON, Callable[[list[JSON]], object], object]] = [  # values
     ({"service": {"enabled": False}}, lambda found: "query" in str(found), False),
     ({}, lambda found: "inspect" in str(found), False),
     ({"replicaCount": 1}, lambda found: "PodDisruptionBudget" in kinds(found), False),
+    ({"kind": "DaemonSet"}, lambda found: "PodDisruptionBudget" in kinds(found), False),
     ({"podDisruptionBudget": {"enabled": False}}, lambda found: "PodDisruptionBudget" in kinds(found), False),
     ({"rollOnConfigChange": True}, lambda found: len(pod(found)["metadata"]["annotations"]["checksum/config"]), 64),
     ({}, lambda found: pod(found)["metadata"].get("annotations"), None),
     ({"tests": {"enabled": False}}, lambda found: "Pod" in kinds(found), False),
     ({"serviceAccount": {"create": False}}, lambda found: pod(found)["spec"]["serviceAccountName"], "default"),
     ({"serviceAccount": {"name": "a"}}, lambda found: pod(found)["spec"]["serviceAccountName"], "a"),
+    (
+        {"stubDomain": {"plugins": [{"name": "cache", "parameters": 2000000}, {"name": "x", "parameters": 0.5}]}},
+        lambda found: "cache 2000000\n" in corefile(found) and "x 0.5\n" in corefile(found),
+        True,
+    ),
     ({"lameduck": 3}, lambda found: "lameduck 3s" in corefile(found), True),
     (
         {"service": {"externalIPs": ["192.0.2.1"]}},
         lambda found: find(found, "Service", NAME)["spec"]["externalIPs"],
         ["192.0.2.1"],
     ),
+    (
+        {"service": {"clusterIPs": ["10.96.0.53", "fd00::53"]}},
+        lambda found: find(found, "Service", NAME)["spec"]["clusterIP"],
+        "10.96.0.53",
+    ),
+    ({}, lambda found: find(found, "Service", NAME)["spec"].get("clusterIP"), None),
+    ({}, lambda found: find(found, "Pod", "-test")["spec"]["tolerations"] == pod(found)["spec"]["tolerations"], True),
     (
         {"topologySpreadConstraints": [{"maxSkew": 2}]},
         lambda found: pod(found)["spec"]["topologySpreadConstraints"],

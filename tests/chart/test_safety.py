@@ -101,6 +101,9 @@ def test_e3_who_may_reach_it_and_whom_it_reaches() -> None:
     ]
     forwarding = find(render({"mode": "clusterDNS", "networkPolicy": ON}), "NetworkPolicy")["spec"]["egress"]
     assert {port["port"] for rule in forwarding for port in rule["ports"]} == {443, 6443, 53}
+    notifying = {"plugins": [{"name": "transfer", "configBlock": "to 192.0.2.1"}]}
+    told = find(render({"stubDomain": notifying, "networkPolicy": ON}), "NetworkPolicy")["spec"]["egress"]
+    assert {port["port"] for rule in told for port in rule["ports"]} == {443, 6443, 53}
     assert "NetworkPolicy" not in kinds(render())
 
 
@@ -119,6 +122,8 @@ def test_l5_replicas_are_replaced_one_by_one() -> None:
     assert spec["minReadySeconds"] > 0
     budget = find(objects, "PodDisruptionBudget")["spec"]
     assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    on_the_node = find(render({"hostNetwork": True, "ports": {"dns": 1053}}), "Deployment")["spec"]["strategy"]
+    assert on_the_node["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}  # their ports have to be free first
     daemons = find(render({"kind": "DaemonSet"}), "DaemonSet")["spec"]
     assert daemons["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
 

@@ -38,7 +38,7 @@ async def test_scenario(scenario: Scenario, kind: Kind) -> None:
 async def test_chart_tests(kind: Kind) -> None:
     """`helm test` asks the Service over UDP and TCP from a pod."""
     process = await asyncio.create_subprocess_exec(
-        "helm", "--kubeconfig", kind.kubeconfig, "test", RELEASE, "--namespace", NAMESPACE, "--logs"
+        "helm", "--kubeconfig", kind.kubeconfig, "test", RELEASE, "--namespace", NAMESPACE
     )
     assert await process.wait() == 0
 

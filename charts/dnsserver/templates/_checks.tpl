@@ -38,6 +38,68 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $http := list (list "ports.health" $values.ports.health) (list "ports.ready" $values.ports.ready) (list "ports.metrics" $values.ports.metrics) -}}
+{{- if $values.inspect.enabled -}}
+{{- $http = append $http (list "inspect.port" $values.inspect.port) -}}
+{{- end -}}
+{{- $inside := dict -}}
+{{- $outside := dict -}}
+{{- $names := dict "health" true "ready" true "metrics" true "inspect" true -}}
+{{- range $http -}}
+{{- $key := printf "%d/TCP" (int (index . 1)) -}}
+{{- if hasKey $inside $key -}}
+{{- fail (printf "%s and %s are the same port" (index . 0) (get $inside $key)) -}}
+{{- end -}}
+{{- $_ := set $inside $key (index . 0) -}}
+{{- end -}}
+{{- if and $values.inspect.enabled (include "dnsserver.inspectShares" .) -}}
+{{- $_ := set $outside (printf "%d/TCP" (int $values.inspect.port)) "inspect" -}}
+{{- end -}}
+{{- range include "dnsserver.ports" . | fromYamlArray -}}
+{{- $in := printf "%d/%s" (int .containerPort) .protocol -}}
+{{- $out := printf "%d/%s" (int .servicePort) .protocol -}}
+{{- if or (hasKey $inside $in) (hasKey $outside $out) (hasKey $names .name) -}}
+{{- fail (printf "the port %s (%s, %s of the Service) has the number or the name of another one" .name $in $out) -}}
+{{- end -}}
+{{- $_ := set $inside $in .name -}}
+{{- $_ := set $outside $out .name -}}
+{{- $_ := set $names .name true -}}
+{{- end -}}
+{{- range $key, $_ := include "dnsserver.selector" . | fromYaml -}}
+{{- if or (hasKey $values.podLabels $key) (hasKey $values.commonLabels $key) -}}
+{{- fail (printf "podLabels and commonLabels cannot have %s: pods are selected by it" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $values.stubDomain.interfaces -}}
+{{- if has . $values.stubDomain.zones -}}
+{{- fail (printf "stubDomain.interfaces has %s, which is one of stubDomain.zones: names would collide" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.existingConfigMap (or $values.zoneFiles $values.rollOnConfigChange) -}}
+{{- fail "zoneFiles and rollOnConfigChange are for the chart's own ConfigMap, not for existingConfigMap" -}}
+{{- end -}}
+{{- if and $values.rbac.extraRules (not $values.rbac.create) -}}
+{{- fail "rbac.extraRules needs rbac.create" -}}
+{{- end -}}
+{{- if and $values.networkPolicy.enabled $values.hostNetwork -}}
+{{- fail "networkPolicy does nothing for pods on the node's network: disable it, or hostNetwork" -}}
+{{- end -}}
+{{- if gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas) -}}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- with $values.proportionalAutoscaler -}}
+{{- if and .max (gt (int .min) (int .max)) -}}
+{{- fail "proportionalAutoscaler.min is more than proportionalAutoscaler.max" -}}
+{{- end -}}
+{{- end -}}
+{{- with $values.service -}}
+{{- if and (ne .type "LoadBalancer") (or .loadBalancerClass .loadBalancerSourceRanges) -}}
+{{- fail "service.loadBalancerClass and service.loadBalancerSourceRanges need service.type LoadBalancer" -}}
+{{- end -}}
+{{- if and (eq .type "ClusterIP") .externalTrafficPolicy (not .externalIPs) -}}
+{{- fail "service.externalTrafficPolicy needs service.type LoadBalancer or NodePort, or service.externalIPs" -}}
+{{- end -}}
+{{- end -}}
 {{- if and $values.metrics.serviceMonitor.enabled (not $values.metrics.service.enabled) -}}
 {{- fail "metrics.serviceMonitor needs metrics.service.enabled" -}}
 {{- end -}}

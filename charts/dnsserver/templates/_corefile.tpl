@@ -82,6 +82,15 @@
 {{- end }}
 {{- end -}}
 
+{{/* A scalar as it was written: whole numbers are floating ones here, and large ones would get an exponent. */}}
+{{- define "dnsserver.scalar" -}}
+{{- if kindIs "float64" . -}}
+{{- eq (floor .) . | ternary (int64 . | toString) (toString .) -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The text; empty where a ConfigMap of somebody else has it. */}}
 {{- define "dnsserver.corefile" -}}
 {{- if .Values.corefile -}}
@@ -95,7 +104,7 @@
 {{- end -}}
 {
 {{- range $server.plugins }}
-    {{ .name }}{{ if ne (toString .parameters) "<nil>" }} {{ .parameters }}{{ end }}
+    {{ .name }}{{ if ne (toString .parameters) "<nil>" }} {{ include "dnsserver.scalar" .parameters }}{{ end }}
 {{- if .configBlock }} {
 {{ trim .configBlock | indent 8 }}
     }

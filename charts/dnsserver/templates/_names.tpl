@@ -104,6 +104,20 @@ system-cluster-critical
 {{- end -}}
 {{- end -}}
 
+{{/* The volume of a Secret: a label, where the Secret's name may be longer and have dots. */}}
+{{- define "dnsserver.secretVolume" -}}
+{{- $plain := printf "secret-%s" (replace "." "-" .) -}}
+{{- if or (gt (len $plain) 63) (contains "." .) -}}
+{{- $plain = printf "%s-%s" (trunc 54 $plain | trimSuffix "-") (. | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- $plain -}}
+{{- end -}}
+
+{{/* The Service's address, where values have one: the API wants the first of clusterIPs as clusterIP too. */}}
+{{- define "dnsserver.clusterIP" -}}
+{{- default (.Values.service.clusterIPs | join " " | splitList " " | first) .Values.service.clusterIP -}}
+{{- end -}}
+
 {{- define "dnsserver.autoscaled" -}}
 {{- if or .Values.autoscaling.enabled .Values.proportionalAutoscaler.enabled }}yes{{ end -}}
 {{- end -}}

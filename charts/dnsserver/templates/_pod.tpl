@@ -82,7 +82,7 @@ spec:
           mountPath: /etc/coredns
           readOnly: true
         {{- range .Values.extraSecrets }}
-        - name: secret-{{ .name }}
+        - name: {{ include "dnsserver.secretVolume" .name }}
           mountPath: {{ .mountPath }}
           readOnly: true
         {{- end }}
@@ -97,7 +97,7 @@ spec:
       configMap:
         name: {{ include "dnsserver.configMapName" . }}
     {{- range .Values.extraSecrets }}
-    - name: secret-{{ .name }}
+    - name: {{ include "dnsserver.secretVolume" .name }}
       secret:
         secretName: {{ .name }}
         defaultMode: 0440
