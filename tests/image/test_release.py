@@ -41,7 +41,7 @@ def test_the_released_chart_names_the_released_image(tmp_path: Path) -> None:
     copy = tmp_path / "charts" / "dnsserver" / "values.yaml"
     before = (ROOT / "charts" / "dnsserver" / "values.yaml").read_text()
     copy.write_text(before)
-    environment = os.environ | {"GITHUB_REPOSITORY": "somebody/dnsserver"}
+    environment = os.environ | {"REPOSITORY": "somebody/dnsserver"}  # an earlier step has made it, in lower case
     subprocess.run(("bash", "-euc", command), check=True, cwd=tmp_path, env=environment)
     changed, original = yaml.safe_load(copy.read_text()), yaml.safe_load(before)
     assert changed.pop("image") == original.pop("image") | {"registry": "ghcr.io", "repository": "somebody/dnsserver"}
