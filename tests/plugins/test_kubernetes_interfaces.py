@@ -178,7 +178,7 @@ BAD = [  # options, line, what the error says
     (
         block_of("nameserver a..b"),
         4,
-        "nameserver: a label has 1 to 63 octets, not 0: b''",
+        "nameserver: a label has 1 to 63 octets, not 0",
     ),
     (
         block_of("nameserver ns.vm.example.org 192.0.2.300"),
