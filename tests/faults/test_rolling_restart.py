@@ -1,5 +1,6 @@
 """A whole server while its API servers are restarted one by one, none of them quite up to date (F30)."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.fakes.api_server import VMIS, Request
 from tests.faults.bed import DB, VMI, WEB, WORLD, faulted, vmi
 
 LAGS = 0.0, 0.03, 0.1  # seconds, of each server
+PACE = 10  # requests for a resource that one fault may cause at once, as everywhere in these tests
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["lists", "streams"])
@@ -21,7 +23,7 @@ async def test_f30_rolling_restart(tmp_path: Path, *, streams: bool, reset: bool
             api.put(value)
         for one in api.replicas:
             one.catch_up()
-        async with faulted(api, tmp_path, paced=False) as bed:  # the pace is that of one fault; these follow each other
+        async with faulted(api, tmp_path, paced=False) as bed:  # that pace is one fault's; the bound for all is below
             await bed.calm()
             lists = {resource: len(listed(api, resource)) for resource in (VMIS, "services")}
             for number in range(len(LAGS)):
@@ -38,6 +40,8 @@ async def test_f30_rolling_restart(tmp_path: Path, *, streams: bool, reset: bool
                 bed.keep[f"{new}.{DB}"] = [f"10.244.2.{number}"]
                 api.revive(number)
                 await bed.calm()
+            asked = Counter(one.resource for one in bed.attempts if "continue" not in one.query)
+            assert max(asked.values()) <= PACE * (1 + len(LAGS))  # the start, and each restart
             for resource, before in lists.items():
                 assert len(listed(api, resource)) - before <= len(LAGS)
             assert await bed.texts(DB) == ["10.244.0.7", *(f"10.244.2.{number}" for number in range(len(LAGS)))]
